@@ -1,0 +1,1 @@
+"""Several trained networks, one proven FPGA accelerator."""

@@ -1,0 +1,1 @@
+"""Streaming hardware for integer neural networks: operators, engines, accelerators, in Amaranth."""
