@@ -1,0 +1,162 @@
+"""Memories: line buffers, and the weights with the chain that loads them."""
+
+import math
+
+from amaranth import *
+from amaranth.lib import data, memory, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from .device import Device, Resources
+
+
+__all__ = ["Load", "LoadedMemory", "Memory", "chain_loads", "load_words"]
+
+
+# A load chain passes 32-bit words, one in a cycle at most, and nothing stops it.
+Load = wiring.Signature({"valid": Out(1), "data": Out(32)})
+
+
+class Memory(wiring.Component):
+    """Simple dual-port memory, not transparent; its read data follow the address by
+    :attr:`latency` cycles.
+
+    Parameters
+    ----------
+    width, depth : :class:`int`
+        Bits of a word, words.
+    words : sequence of :class:`int`
+        Contents; undefined without.
+    file : :class:`str`
+        With contents: the end of the name of the file that holds them in an emitted design, after
+        the ``FILE`` parameter of the module that instances the memory.
+
+    Members
+    -------
+    w_en, w_addr, w_data : :py:`In`
+        Write port.
+    r_addr, r_data : :py:`In`, :py:`Out`
+        Read port.
+    """
+
+    latency = 2
+
+    def __init__(self, *, width: int, depth: int, words=None, file: str = ""):
+        self._width = width
+        self._depth = depth
+        self._words = words
+        self._file = file
+        address = max(1, ceil_log2(depth))
+        super().__init__({
+            "w_en": In(1), "w_addr": In(address), "w_data": In(width),
+            "r_addr": In(address), "r_data": Out(width),
+        })
+
+    @staticmethod
+    def style(*, width: int, depth: int) -> str:
+        """Block RAM where it would be at least about a quarter full, LUTs for less."""
+        return "block" if depth > 64 and width * depth >= 4608 else "distributed"
+
+    @classmethod
+    def cost(cls, *, width: int, depth: int, device: Device) -> Resources:
+        """What a memory of this size takes."""
+        if cls.style(width=width, depth=depth) == "block":
+            return Resources(bram18=device.bram18(width, depth))
+        return Resources(lut=device.lut_ram(width, depth), ff=2 * width)
+
+    def elaborate(self, platform):
+        if platform is not None:
+            return Instance(
+                "memory", p_WIDTH=self._width, p_DEPTH=self._depth,
+                p_ADDRESS=len(self.r_addr),
+                p_FILE=f"@FILE@{self._file}" if self._file else "",
+                p_STYLE=self.style(width=self._width, depth=self._depth),
+                i_clk=ClockSignal(), i_w_en=self.w_en, i_w_addr=self.w_addr,
+                i_w_data=self.w_data, i_r_addr=self.r_addr, o_r_data=self.r_data)
+        m = Module()
+        words = [] if self._words is None else [int(word) for word in self._words]
+        m.submodules.mem = mem = memory.Memory(shape=self._width, depth=self._depth, init=words)
+        write, read = mem.write_port(), mem.read_port()
+        m.d.comb += [write.en.eq(self.w_en), write.addr.eq(self.w_addr),
+                     write.data.eq(self.w_data), read.addr.eq(self.r_addr)]
+        m.d.sync += self.r_data.eq(read.data)
+        return m
+
+
+class LoadedMemory(wiring.Component):
+    """A memory that the load chain fills after a reset, and that holds its contents without.
+
+    The first words that the chain brings are its own: each word of the memory in as many as it
+    takes, lowest bits first, from address 0 on. When it is full it passes on what comes.
+
+    Parameters
+    ----------
+    width, depth, words, file
+        As in :class:`Memory`.
+
+    Members
+    -------
+    r_addr, r_data : :py:`In`, :py:`Out`
+        Read port.
+    load, load_o : :py:`In(Load)`, :py:`Out(Load)`
+        The chain.
+    """
+
+    latency = Memory.latency
+
+    def __init__(self, *, width: int, depth: int, words=None, file: str = ""):
+        self._memory = Memory(width=width, depth=depth, words=words, file=file)
+        self._width = width
+        self._depth = depth
+        super().__init__({
+            "r_addr": In(len(self._memory.r_addr)), "r_data": Out(width),
+            "load": In(Load), "load_o": Out(Load),
+        })
+
+    @staticmethod
+    def cost(*, width: int, depth: int, device: Device) -> Resources:
+        """What it takes; its part of the chain vanishes where nothing loads."""
+        return Memory.cost(width=width, depth=depth, device=device)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.memory = mem = self._memory
+        m.d.comb += [mem.r_addr.eq(self.r_addr), self.r_data.eq(mem.r_data)]
+
+        parts = math.ceil(self._width / 32)
+        part = Signal(range(parts))
+        address = Signal.like(mem.w_addr)
+        full = Signal()
+        word = Signal(32 * parts, reset_less=True)
+        complete = Signal()
+        m.d.sync += complete.eq(0)
+        with m.If(self.load.valid & ~full):
+            m.d.sync += word.eq(Cat(word[32:], self.load.data) if parts > 1 else self.load.data)
+            m.d.sync += part.eq(Mux(part == parts - 1, 0, part + 1))
+            m.d.sync += complete.eq(part == parts - 1)
+        m.d.comb += [mem.w_en.eq(complete), mem.w_addr.eq(address), mem.w_data.eq(word)]
+        with m.If(complete):
+            m.d.sync += address.eq(address + 1)
+        # Full from the cycle on in which the last part of the last word has come.
+        with m.If(self.load.valid & (part == parts - 1) & ~full
+                  & (address + complete == self._depth - 1)):
+            m.d.sync += full.eq(1)
+        m.d.sync += [self.load_o.valid.eq(self.load.valid & full),
+                     self.load_o.data.eq(self.load.data)]
+        return m
+
+
+def chain_loads(m, component, *parts) -> None:
+    """Lead a component's load chain through its parts, in order."""
+    upstream = component.load
+    for part in parts:
+        m.d.comb += [part.load.valid.eq(upstream.valid), part.load.data.eq(upstream.data)]
+        upstream = part.load_o
+    m.d.comb += [component.load_o.valid.eq(upstream.valid),
+                 component.load_o.data.eq(upstream.data)]
+
+
+def load_words(width: int, words) -> list[int]:
+    """What the chain brings to fill a memory of this width with these words."""
+    return [int(word) >> 32 * part & 0xFFFFFFFF for word in words
+            for part in range(math.ceil(width / 32))]

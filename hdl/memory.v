@@ -1,0 +1,55 @@
+// Simple dual-port memory: one write port, one read port, data two cycles after its address.
+// FILE, if given, names its contents for $readmemh. STYLE: "block", "distributed" or "ultra".
+module memory #(
+  parameter WIDTH = 8,
+  parameter DEPTH = 2,
+  parameter ADDRESS = 1,
+  parameter FILE = "",
+  parameter STYLE = "block"
+) (
+  input clk,
+  input w_en,
+  input [ADDRESS-1:0] w_addr,
+  input [WIDTH-1:0] w_data,
+  input [ADDRESS-1:0] r_addr,
+  output reg [WIDTH-1:0] r_data
+);
+  reg [WIDTH-1:0] fetched;
+
+  generate
+    if (STYLE == "block") begin : block
+      (* ram_style = "block", syn_ramstyle = "block_ram" *)
+      reg [WIDTH-1:0] mem [0:DEPTH-1];
+      if (FILE != "") begin : contents
+        initial $readmemh(FILE, mem);
+      end
+      always @(posedge clk) begin
+        if (w_en) mem[w_addr] <= w_data;
+        fetched <= mem[r_addr];
+        r_data <= fetched;
+      end
+    end else if (STYLE == "ultra") begin : ultra
+      (* ram_style = "ultra" *)
+      reg [WIDTH-1:0] mem [0:DEPTH-1];
+      if (FILE != "") begin : contents
+        initial $readmemh(FILE, mem);
+      end
+      always @(posedge clk) begin
+        if (w_en) mem[w_addr] <= w_data;
+        fetched <= mem[r_addr];
+        r_data <= fetched;
+      end
+    end else begin : distributed
+      (* ram_style = "distributed", syn_ramstyle = "distributed" *)
+      reg [WIDTH-1:0] mem [0:DEPTH-1];
+      if (FILE != "") begin : contents
+        initial $readmemh(FILE, mem);
+      end
+      always @(posedge clk) begin
+        if (w_en) mem[w_addr] <= w_data;
+        fetched <= mem[r_addr];
+        r_data <= fetched;
+      end
+    end
+  endgenerate
+endmodule
