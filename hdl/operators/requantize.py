@@ -136,18 +136,19 @@ class Requantization:
              device: Device) -> Resources:
         """What a :class:`Requantizer` of these parameters takes."""
         product = in_width + MULTIPLIER_WIDTH
-        lut = in_width if bias_width else 0
-        ff = in_width + (0 if device.family == "xc7" else in_width + 2 * product)
+        lut = (in_width if bias_width else 0) + out_width // 2
+        # Only in DSP48E1 does Yosys take operands' and products' registers.
+        ff = out_width + (0 if device.family == "xc7" else 4 * product)
         shift = self.uniform_shift
         if shift is None:
-            lut += 6 * product + SHIFT_WIDTH
-            ff += 2 * product + 2 * SHIFT_WIDTH
             scaled = product
+            lut += 4 * product + SHIFT_WIDTH
+            ff += 2 * product + 2
         else:
-            lut += math.ceil(shift / 5)
-            scaled = max(2, product - shift + 1)
-        lut += 2 * scaled + out_width
-        ff += scaled + out_width
+            scaled = max(1, product - shift + 1)
+            lut += shift // 5
+        lut += 3 * scaled // 2
+        ff += scaled
         one = Resources(dsp=device.dsps(in_width, MULTIPLIER_WIDTH + 1), lut=lut, ff=ff)
         return one * lanes + Resources(ff=Requantizer.stages(shift))
 
