@@ -1,17 +1,28 @@
 """Convolution and fully connected layers: a window, a matrix-vector unit, requantisation."""
 
 import dataclasses
+import itertools
 import math
+from collections.abc import Iterator
+from typing import Self
 
 import numpy as np
+from amaranth import *
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
 
 from ..device import Device, Resources
-from ..operator import Constants, FeatureMap, Output, StreamShape, Timing
+from ..memories import Load, chain_loads
+from ..operator import Constants, FeatureMap, StreamShape, Timing
+from ..streams import connect_streams
+from ..verilog import Once
+from .drain import Drain
+from .matvec import RowPair
 from .requantize import Requantization
-from .window import Window
+from .window import Window, WindowReader, delayed
 
 
-__all__ = ["Convolution", "accumulator_width"]
+__all__ = ["Convolution", "Convolver", "accumulator_width"]
 
 
 def accumulator_width(weights: np.ndarray, bias: np.ndarray, width: int = 8) -> int:
@@ -63,6 +74,8 @@ class Convolution:
         Folding: input channels, and kernel rows and columns, at once.
     requantizers : :class:`int`
         Folding: outputs per cycle, and lanes of the output.
+    packed : :class:`bool`
+        Folding: two rows share each multiplier, where the device's DSPs are wide enough.
     """
 
     input: FeatureMap
@@ -79,6 +92,7 @@ class Convolution:
     lanes: int = 1
     part: tuple[int, int] = (1, 1)
     requantizers: int = 1
+    packed: bool = True
 
     def __post_init__(self) -> None:
         shape = (self.output.channels, *self.kernel, self.input.channels)
@@ -141,3 +155,158 @@ class Convolution:
         weights = self.weights.values.reshape(self.output.channels, -1).astype(np.float64)
         sums = (flat @ weights.T).astype(np.int64) + self.bias.values
         return (self.requantization.apply(sums).reshape(len(x), *self.output.shape),)
+
+    @property
+    def drain(self) -> Drain:
+        """What becomes of the sums."""
+        return Drain(output=self.outputs[0], rows=self.rows, acc_width=self.acc_width,
+                     requantization=self.requantization, bias=self._signed_bias,
+                     steps=self.steps, latency=RowPair.latency(self.columns))
+
+    @property
+    def interval(self) -> int:
+        return max(self.inputs[0].beats, self.output.pixels * self.passes * self.drain.cycles)
+
+    @property
+    def _signed_bias(self) -> Constants:
+        """The bias for inputs less half their range, where they are unsigned."""
+        if self.input.signed:
+            return self.bias
+        half = 1 << self.input.width - 1
+        return Constants(self.bias.values
+                         + half * self.weights.values.reshape(self.output.channels, -1).sum(1))
+
+    def timing(self) -> Timing:
+        output, cycles = self.drain.timing(self.output.pixels)
+        window = self.window.buffered(passes=self.passes, steps=self.steps)
+        return Timing(inputs=(window,), outputs=(output,), cycles=cycles)
+
+    def resources(self, device: Device) -> Resources:
+        pair = self._pair_cost(2, device) * (self.rows // 2)
+        return (pair + self._pair_cost(1, device) * (self.rows % 2)
+                + WindowReader.cost(self.window, device) + self.drain.resources(device))
+
+    def _pair_cost(self, rows: int, device: Device) -> Resources:
+        return RowPair.cost(rows=rows, columns=self.columns, depth=self.passes * self.steps,
+                            acc_width=self.acc_width, packed=self.packed, device=device)
+
+    def foldings(self) -> Iterator[Self]:
+        """Rows, lanes and parts that save a pass or a step, and the fewest requantizers that keep
+        up; the smallest first."""
+        found = {}
+        for lanes in fewest_for_each(self.input.channels):
+            for part in itertools.product(sorted({1, self.kernel[0]}),
+                                          fewest_for_each(self.kernel[1])):
+                if part[0] > 1 and part[1] < self.kernel[1]:
+                    continue
+                steps = (math.ceil(self.kernel[0] / part[0]) * math.ceil(self.kernel[1] / part[1])
+                         * math.ceil(self.input.channels / lanes))
+                for rows in self._row_choices():
+                    requantizers = fewest_requantizers(rows, self.output.channels, steps)
+                    key = lanes * math.prod(part), rows, steps
+                    found.setdefault(key, dict(rows=rows, lanes=lanes, part=part,
+                                               requantizers=requantizers))
+        for _, folding in sorted(found.items(), key=lambda item: (item[0][0] * item[0][1],
+                                                                  item[0])):
+            yield dataclasses.replace(self, **folding)
+
+    def _row_choices(self) -> list[int]:
+        """Even, so that rows share multipliers; one, and all of an odd number, too."""
+        channels = self.output.channels
+        even = {rows + rows % 2 for rows in fewest_for_each(channels) if rows > 1}
+        return sorted({1} | even) if channels > 1 else [1]
+
+    def contents(self) -> dict[str, tuple[int, list[int]]]:
+        """Words of each memory, by the end of its file's name."""
+        contents = {}
+        for k, (rows, weights) in enumerate(self._pair_weights()):
+            width = RowPair.word_width(rows=rows, columns=self.columns, packed=self.packed)
+            contents[f"_pair_{k}_weights.mem"] = width, RowPair.pack(weights, self.packed)
+        return contents | self.drain.contents()
+
+    def _pair_weights(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Rows and weights, shape (steps, rows, columns), of each pair, in the order of steps."""
+        window, (part_rows, part_columns) = self.window, self.part
+        (kernel_rows, kernel_columns), groups = window.parts, window.groups
+        padded = np.zeros((self.passes * self.rows, kernel_rows * part_rows,
+                           kernel_columns * part_columns, groups * self.lanes), dtype=np.int64)
+        weights = self.weights.values
+        padded[tuple(slice(size) for size in weights.shape)] = weights
+        split = padded.reshape(self.passes, self.rows, kernel_rows, part_rows, kernel_columns,
+                               part_columns, groups, self.lanes)
+        steps = split.transpose(0, 2, 4, 6, 1, 3, 5, 7).reshape(
+            self.passes * self.steps, self.rows, self.columns)
+        for first in range(0, self.rows, 2):
+            pair = steps[:, first:first + 2]
+            yield pair.shape[1], pair
+
+    def create(self) -> "Convolver":
+        return Convolver(self)
+
+
+def fewest_for_each(count: int) -> list[int]:
+    """For each number of parts that a count can be dealt out in, the least size of a part."""
+    return sorted({math.ceil(count / math.ceil(count / size)) for size in range(1, count + 1)})
+
+
+def fewest_requantizers(rows: int, channels: int, cycles: int) -> int:
+    """The least number that requantises a pass's rows in so many cycles without straddling."""
+    if rows >= channels:
+        return math.ceil(channels / cycles)
+    return min(count for count in range(1, rows + 1)
+               if rows % count == 0 and rows // count <= cycles)
+
+
+class Convolver(wiring.Component):
+    """Hardware of :class:`Convolution`.
+
+    Parameters
+    ----------
+    spec : :class:`Convolution`
+
+    Members
+    -------
+    i, o : streams
+        Of :attr:`Convolution.inputs` and :attr:`Convolution.outputs`.
+    load, load_o : :py:`In(Load)`, :py:`Out(Load)`
+        The load chain: weights of each pair, biases and scales.
+    """
+
+    def __init__(self, spec: Convolution):
+        self._spec = spec
+        super().__init__({
+            "i": In(spec.inputs[0].signature), "o": Out(spec.outputs[0].signature),
+            "load": In(Load), "load_o": Out(Load),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        spec, drain = self._spec, self._spec.drain
+        m.submodules.window = window = WindowReader(
+            spec.window, pad=spec.pad, flip=not spec.input.signed, passes=spec.passes,
+            grouped=False, cycles=drain.cycles)
+        m.submodules.drain = drainer = drain.create()
+        connect_streams(m, "i", self.i, window.i)
+        connect_streams(m, "o", drainer.o, self.o)
+        m.d.comb += [
+            window.enough.eq(drainer.enough), drainer.issue.eq(window.issue),
+            drainer.last_pass.eq(window.last_pass),
+        ]
+        lasts = delayed(m, "last", window.valid & window.last, drain.latency - 2, reset=True)
+        m.d.comb += drainer.ahead.eq(lasts[-1])
+
+        x = window.o
+        pairs, sums = [], []
+        for k, (rows, weights) in enumerate(spec._pair_weights()):
+            size = dict(rows=rows, columns=spec.columns, depth=len(weights),
+                        acc_width=spec.acc_width, packed=spec.packed)
+            words = RowPair.pack(weights, spec.packed) if platform is None else None
+            pair = Once(RowPair(words=words, **size), key=("row_pair", *size.items()),
+                        name="row_pair", file=f"_pair_{k}")
+            m.submodules[f"pair_{k}"] = pair
+            m.d.comb += [pair.ahead.eq(window.ahead), pair.first.eq(window.first), pair.x.eq(x)]
+            pairs.append(pair)
+            sums.append(pair.o)
+        m.d.comb += drainer.sums.eq(Cat(sums))
+        chain_loads(m, self, *pairs, drainer)
+        return m
