@@ -1,14 +1,21 @@
 """One network's pipeline: stages connected by streams."""
 
 import dataclasses
+import re
 from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
+from amaranth import *
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
 
-from .operator import FeatureMap, Operator, StreamShape
+from .memories import Load
+from .operator import Operator, StreamShape
+from .streams import connect_streams
+from .verilog import Once, identifier, unique_identifiers
 
 
-__all__ = ["Engine", "Source", "Stage", "run_stages"]
+__all__ = ["Engine", "Pipeline", "Source", "Stage", "run_stages"]
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -119,3 +126,103 @@ class Engine:
         for stage, results in run_stages(self.stages, inputs):
             values |= {Source(stage.name, k): y for k, y in enumerate(results)}
         return {name: values[source] for name, source in self.outputs}
+
+    @property
+    def sources(self) -> list[Source]:
+        """Every stream: those of the inputs, then those of the stages in their order."""
+        return [Source(name) for name, _ in self.inputs] + [
+            Source(stage.name, k) for stage in self.stages
+            for k in range(len(stage.operator.outputs))]
+
+    @property
+    def stream_names(self) -> dict[Source, str]:
+        """The name of each stream in the hardware; none is that of a port."""
+        names = [re.sub(r"^([io](_\d.*)?)$", r"stream_\1", identifier(str(source)))
+                 for source in self.sources]
+        return dict(zip(self.sources, unique_identifiers(names), strict=True))
+
+    @property
+    def file_names(self) -> dict[str, str]:
+        """What names each stage's memory files, between the engine's name and the memory's."""
+        names = [stage.name for stage in self.stages]
+        return {name: f".{short}" for name, short in
+                zip(names, unique_identifiers(names), strict=True)}
+
+    def create(self) -> "Pipeline":
+        return Pipeline(self)
+
+
+class Pipeline(wiring.Component):
+    """Hardware of :class:`Engine`.
+
+    Parameters
+    ----------
+    spec : :class:`Engine`
+
+    Members
+    -------
+    i_0, i_1... : :py:`In(spec.inputs[k][1].signature)`
+    o_0, o_1... : :py:`Out(spec.shape(spec.outputs[k][1]).signature)`
+    load : :py:`In(Load)`
+        What fills the memories of the stages, in their order.
+    """
+
+    def __init__(self, spec: Engine):
+        self._spec = spec
+        super().__init__(
+            {f"i_{k}": In(shape.signature) for k, (_, shape) in enumerate(spec.inputs)}
+            | {f"o_{k}": Out(spec.shape(source).signature)
+               for k, (_, source) in enumerate(spec.outputs)}
+            | {"load": In(Load)})
+
+    @property
+    def spec(self) -> Engine:
+        return self._spec
+
+    def elaborate(self, platform):
+        m = Module()
+        spec = self._spec
+        streams = {source: _named_stream(name, spec.shape(source))
+                   for source, name in spec.stream_names.items()}
+        names = unique_identifiers(f"stage_{stage.name}" for stage in spec.stages)
+
+        for k, (name, _) in enumerate(spec.inputs):
+            connect_streams(m, name, getattr(self, f"i_{k}"), streams[Source(name)])
+        load = self.load
+        for stage, name in zip(spec.stages, names, strict=True):
+            operator = stage.operator
+            m.submodules[name] = component = Once(
+                operator.create(), key=operator, name=_module_name(operator),
+                file=spec.file_names[stage.name])
+            for source, port in zip(stage.inputs, _ports(component, "i"), strict=True):
+                connect_streams(m, f"{stage.name} from {source}", streams[source], port)
+            for k, port in enumerate(_ports(component, "o")):
+                connect_streams(m, stage.name, port, streams[Source(stage.name, k)])
+            if "load" in component.signature.members:
+                m.d.comb += [component.load.valid.eq(load.valid),
+                             component.load.data.eq(load.data)]
+                load = component.load_o
+        for k, (name, source) in enumerate(spec.outputs):
+            connect_streams(m, name, streams[source], getattr(self, f"o_{k}"))
+        return m
+
+
+def _named_stream(name: str, shape: StreamShape):
+    signals = shape.signature.create(path=(name,))
+    for value in (signals.payload, signals.valid, signals.ready):
+        Value.cast(value).attrs["keep"] = 1  # waveforms and probes find it by its name
+    return signals
+
+
+def _ports(component: wiring.Component, kind: str) -> list[stream.Interface]:
+    """Ports ``i``, or ``i_0``, ``i_1``..."""
+    members = component.signature.members
+    if kind in members:
+        return [getattr(component, kind)]
+    count = sum(re.fullmatch(rf"{kind}_\d+", name) is not None for name in members)
+    return [getattr(component, f"{kind}_{k}") for k in range(count)]
+
+
+def _module_name(operator: Operator) -> str:
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(operator).__name__).lower()
+    return f"{words}_stage"
