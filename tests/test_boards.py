@@ -27,8 +27,8 @@ def test_bandwidth_is_the_lesser_of_memory_and_ports():
     assert boards.get("ulx3s-85f").bandwidth_gbps(125) == 0
 
 
-@pytest.mark.parametrize("name, message", [
-    ("zcu120", r"--board: There is no board 'zcu120'\. Near it: zcu102, zcu104, zc706\."),
+@pytest.mark.parametrize(("name", "message"), [
+    ("zcu120", r"--board: There is no board 'zcu120'\. Near it: zcu104, zcu102, zc706\."),
     ("?", r"--board: There is no board '\?'\. There are: kv260, .*, zedboard\."),
 ])
 def test_unknown_board(name, message):
