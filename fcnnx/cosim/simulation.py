@@ -1,0 +1,138 @@
+"""One run of an accelerator: what left it, and when."""
+
+import dataclasses
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from fcnnx.cosim import verilator
+from fcnnx.hdl.accelerator import Accelerator
+
+
+__all__ = ["Measurement", "Run", "measure", "run"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Run:
+    """What happened at the ports of an accelerator.
+
+    Parameters
+    ----------
+    accelerator : :class:`Accelerator`
+    simulator : :class:`str`
+    outputs : arrays, shape (frames, rows, columns, channels), by engine and output
+        At least the frames that were wanted.
+    transfers : integers, by name of the port
+        Cycle of each beat, counted from the end of the reset.
+    cycles : :class:`int`
+        Of the whole run.
+    seconds : :class:`float`
+        Of the whole run, the making of the simulator included.
+    """
+
+    accelerator: Accelerator
+    simulator: str
+    outputs: dict[tuple[str, str], np.ndarray]
+    transfers: dict[str, np.ndarray]
+    cycles: int
+    seconds: float
+
+    def frames(self, engine: str) -> int:
+        """Whole frames that have left an engine."""
+        return min(len(frames) for (name, _), frames in self.outputs.items() if name == engine)
+
+
+def run(folder: Path, accelerator: Accelerator, inputs: Mapping[tuple[str, str], np.ndarray],
+        frames: Mapping[str, int], *, stalls: int | None = None, waves: Path | None = None,
+        simulator: str = "verilator", progress: Callable[[int, int], None] = lambda *_: None,
+        patience: int = 1_000_000) -> Run:
+    """Run a design with all its networks at once, frames back to back.
+
+    Parameters
+    ----------
+    folder : path
+        Holds ``rtl``, as :func:`fcnnx.generate.generate` wrote it for this accelerator.
+    inputs : integers, shape (frames, rows, columns, channels), by engine and input
+        When they are used up they come again, until the last network is ready.
+    frames : integers by engine
+        Frames that must leave it.
+    stalls : :class:`int` or None
+        Seed of random stalls at every port; None: beats are offered and taken as soon as may be.
+    waves : path or None
+        Where to write an FST of all signals.
+    simulator : :class:`str`
+        ``"verilator"`` or ``"icarus"``.
+    progress : callable
+        Is told the frames that have left, and those that will.
+    patience : :class:`int`
+        Cycles without a transfer after which a network hangs.
+
+    Raises
+    ------
+    BadInput
+        If the simulator cannot be made, or a memory file is missing.
+    TargetMissed
+        If a network hangs.
+    """
+    start = time.monotonic()
+    rtl = Path(folder) / "rtl"
+    sources = sorted(rtl.glob("*.v"))
+    with tempfile.TemporaryDirectory(prefix="fcnnx-") as work:
+        program = verilator.compile_simulator(sources, accelerator, waves=waves is not None)
+        cycles, transfers, outputs = verilator.run_simulator(
+            program, rtl, Path(work), accelerator, inputs, frames, stalls=stalls,
+            waves=waves and Path(waves).absolute(), patience=patience, progress=progress)
+    ports = accelerator.ports
+    return Run(
+        accelerator=accelerator, simulator=simulator, cycles=cycles,
+        outputs={(port.engine, port.stream): values
+                 for port, values in zip(ports, outputs, strict=True) if values is not None},
+        transfers={port.name: times for port, times in zip(ports, transfers, strict=True)},
+        seconds=time.monotonic() - start)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """Times of one engine, in cycles.
+
+    Parameters
+    ----------
+    interval : :class:`int` or None
+        From the last output of a frame to that of the next, in steady state; None of one frame.
+    latency : :class:`int`
+        From the first input of the first frame to its last output.
+    """
+
+    interval: int | None
+    latency: int
+
+
+def measure(result: Run) -> dict[str, Measurement]:
+    """Times of each engine.
+
+    The interval is the last one that equals the one before it; where there is none, the mean over
+    the second half of the run.
+    """
+    measurements = {}
+    for engine in result.accelerator.engines:
+        frames = result.frames(engine.name)
+        inputs = result.accelerator.ports_of(engine, "input")
+        outputs = result.accelerator.ports_of(engine, "output")
+        ends = np.max([result.transfers[port.name][port.shape.beats - 1::port.shape.beats][:frames]
+                       for port in outputs], axis=0)
+        first = min(int(result.transfers[port.name][0]) for port in inputs)
+        measurements[engine.name] = Measurement(interval=_interval(np.diff(ends)),
+                                                latency=int(ends[0]) - first)
+    return measurements
+
+
+def _interval(steps: np.ndarray) -> int | None:
+    if not len(steps):
+        return None
+    equal = np.flatnonzero(steps[1:] == steps[:-1])
+    if len(equal):
+        return int(steps[equal[-1]])
+    return round(float(steps[len(steps) // 2:].mean()))
