@@ -19,7 +19,7 @@ from ..verilog import Once
 from .drain import Drain
 from .matvec import RowPair
 from .requantize import Requantization
-from .window import Window, WindowReader, delayed
+from .window import Window, WindowReader, delayed, fewest_for_each
 
 
 __all__ = ["Convolution", "Convolver", "accumulator_width"]
@@ -99,6 +99,8 @@ class Convolution:
         if self.weights.shape != shape or self.bias.shape != shape[:1]:
             raise ValueError(f"Weights and bias must have the shapes {shape!r} and {shape[:1]!r}, "
                              f"not {self.weights.shape!r} and {self.bias.shape!r}")
+        if self.input.width != 8:
+            raise ValueError(f"Inputs must have 8 bits, not {self.input.width!r}")
         if self.window.positions != (self.output.rows, self.output.columns):
             raise ValueError(f"Output must have the size {self.window.positions!r}, "
                              f"not {(self.output.rows, self.output.columns)!r}")
@@ -242,11 +244,6 @@ class Convolution:
 
     def create(self) -> "Convolver":
         return Convolver(self)
-
-
-def fewest_for_each(count: int) -> list[int]:
-    """For each number of parts that a count can be dealt out in, the least size of a part."""
-    return sorted({math.ceil(count / math.ceil(count / size)) for size in range(1, count + 1)})
 
 
 def fewest_requantizers(rows: int, channels: int, cycles: int) -> int:

@@ -1,17 +1,27 @@
 """Depthwise convolution: each channel with a kernel of its own."""
 
 import dataclasses
+import itertools
 import math
+from collections.abc import Iterator
+from typing import Self
 
 import numpy as np
+from amaranth import *
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
 
 from ..device import Device, Resources
-from ..operator import Constants, FeatureMap, Output, StreamShape, Timing
+from ..memories import Load, LoadedMemory, chain_loads
+from ..operator import Constants, FeatureMap, StreamShape, Timing
+from ..streams import connect_streams
+from .drain import Drain
+from .matvec import adder_tree, join_fields, tree_levels
 from .requantize import Requantization
-from .window import Window
+from .window import Window, WindowReader, delayed, fewest_for_each
 
 
-__all__ = ["DepthwiseConvolution"]
+__all__ = ["ChannelReducer", "DepthwiseConvolution", "divisors", "window_foldings"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,6 +66,8 @@ class DepthwiseConvolution:
             raise ValueError(f"Output must have the size "
                              f"{(*self.window.positions, self.input.channels)!r}, "
                              f"not {self.output.shape!r}")
+        if self.input.width != 8:
+            raise ValueError(f"Inputs must have 8 bits, not {self.input.width!r}")
         if self.requantizers < 1 or self.lanes % self.requantizers:
             raise ValueError(f"Requantizers must divide {self.lanes!r} lanes, "
                              f"not {self.requantizers!r}")
@@ -85,3 +97,168 @@ class DepthwiseConvolution:
         windows = self.window.gather(x, self.pad)
         sums = np.einsum("fyxijc,cij->fyxc", windows, self.weights.values) + self.bias.values
         return (self.requantization.apply(sums),)
+
+    @property
+    def steps(self) -> int:
+        """Cycles in which a pass, one channel group of a pixel, reads its window."""
+        return math.prod(self.window.parts)
+
+    @property
+    def drain(self) -> Drain:
+        """What becomes of the sums."""
+        bias = self.bias.values
+        if not self.input.signed:
+            bias = bias + 128 * self.weights.values.reshape(len(bias), -1).sum(1)
+        return Drain(output=self.outputs[0], rows=self.lanes, acc_width=self.acc_width,
+                     requantization=self.requantization, bias=Constants(bias), steps=self.steps,
+                     latency=ChannelReducer.latency(math.prod(self.part), weighted=True))
+
+    @property
+    def interval(self) -> int:
+        return max(self.inputs[0].beats,
+                   self.output.pixels * self.window.groups * self.drain.cycles)
+
+    def timing(self) -> Timing:
+        output, cycles = self.drain.timing(self.output.pixels)
+        window = self.window.buffered(passes=self.window.groups, steps=self.steps)
+        return Timing(inputs=(window,), outputs=(output,), cycles=cycles)
+
+    def resources(self, device: Device) -> Resources:
+        terms = self.lanes * math.prod(self.part)
+        sums = Resources(lut=terms * 18 + self.lanes * self.acc_width,
+                         ff=terms * 26 + self.lanes * self.acc_width)
+        products = Resources(dsp=terms * device.dsps(8, 8))
+        weights = LoadedMemory.cost(width=8 * terms, depth=self.window.groups * self.steps,
+                                    device=device)
+        return (sums + products + weights + WindowReader.cost(self.window, device)
+                + self.drain.resources(device))
+
+    def foldings(self) -> Iterator[Self]:
+        return window_foldings(self)
+
+    def contents(self) -> dict[str, tuple[int, list[int]]]:
+        """Words of each memory, by the end of its file's name."""
+        (part_rows, part_columns), (rows, columns) = self.part, self.window.parts
+        groups = self.window.groups
+        padded = np.zeros((groups * self.lanes, rows * part_rows, columns * part_columns),
+                          dtype=np.int64)
+        padded[tuple(slice(size) for size in self.weights.shape)] = self.weights.values
+        split = padded.reshape(groups, self.lanes, rows, part_rows, columns, part_columns)
+        steps = split.transpose(0, 2, 4, 3, 5, 1).reshape(groups * self.steps, -1)
+        return {"_weights.mem": (8 * steps.shape[1], join_fields(steps & 0xFF, 8))
+                } | self.drain.contents()
+
+    def create(self) -> "ChannelReducer":
+        return ChannelReducer(self, weighted=True)
+
+
+def divisors(count: int) -> list[int]:
+    """All divisors, ascending."""
+    return [size for size in range(1, count + 1) if count % size == 0]
+
+
+def window_foldings(spec) -> Iterator:
+    """Foldings of an operator on each channel's window: lanes and parts that save a pass or a
+    step, and the fewest requantizers that keep up; the smallest first."""
+    kernel_rows, kernel_columns = spec.kernel
+    parts = [(1, columns) for columns in fewest_for_each(kernel_columns)]
+    parts += [(rows, kernel_columns) for rows in fewest_for_each(kernel_rows) if rows > 1]
+    found = {}
+    for lanes, part in itertools.product(fewest_for_each(spec.input.channels), parts):
+        steps = math.ceil(kernel_rows / part[0]) * math.ceil(kernel_columns / part[1])
+        folding = dict(lanes=lanes, part=part)
+        if hasattr(spec, "requantizers"):
+            folding["requantizers"] = min(count for count in divisors(lanes)
+                                          if lanes // count <= steps)
+        found.setdefault((lanes * math.prod(part), lanes, steps), folding)
+    for _, folding in sorted(found.items()):
+        yield dataclasses.replace(spec, **folding)
+
+
+class ChannelReducer(wiring.Component):
+    """Hardware of operators that sum the window of each channel, weighted or not:
+    :class:`DepthwiseConvolution`, :class:`AveragePool`.
+
+    Parameters
+    ----------
+    spec
+        With ``window``, ``lanes``, ``part``, ``pad``, ``drain``, ``acc_width`` and, for weights,
+        ``contents()``.
+    weighted : :class:`bool`
+        Whether there are weights.
+
+    Members
+    -------
+    i, o : streams
+        Of the spec's ``inputs`` and ``outputs``.
+    load, load_o : :py:`In(Load)`, :py:`Out(Load)`
+        The load chain: weights, biases and scales.
+    """
+
+    def __init__(self, spec, *, weighted: bool):
+        self._spec = spec
+        self._weighted = weighted
+        super().__init__({
+            "i": In(spec.inputs[0].signature), "o": Out(spec.outputs[0].signature),
+            "load": In(Load), "load_o": Out(Load),
+        })
+
+    @staticmethod
+    def latency(terms: int, *, weighted: bool) -> int:
+        """Cycles from a window to the sums that it ends: operands, two for the product where
+        there is one, tree, accumulator."""
+        return (4 if weighted else 2) + tree_levels(terms)
+
+    def elaborate(self, platform):
+        m = Module()
+        spec, drain = self._spec, self._spec.drain
+        m.submodules.window = window = WindowReader(
+            spec.window, pad=spec.pad, flip=not spec.input.signed, passes=spec.window.groups,
+            grouped=True, cycles=drain.cycles)
+        m.submodules.drain = drainer = drain.create()
+        connect_streams(m, "i", self.i, window.i)
+        connect_streams(m, "o", drainer.o, self.o)
+        m.d.comb += [
+            window.enough.eq(drainer.enough), drainer.issue.eq(window.issue),
+            drainer.last_pass.eq(window.last_pass),
+        ]
+        lasts = delayed(m, "last", window.valid & window.last, drain.latency, reset=True)
+        m.d.comb += drainer.ahead.eq(Cat(window.valid & window.last, lasts)[drain.latency - 2])
+        first = delayed(m, "first", window.first, drain.latency - 1)[-1]
+
+        x = Signal(len(window.o), reset_less=True)
+        m.d.sync += x.eq(window.o)
+        terms = [x.word_select(k, 8).as_signed() for k in range(len(x) // 8)]
+        memories = []
+        if self._weighted:
+            weights = self._weights(m, window.ahead)
+            terms = [self._product(m, k, term, weights.r_data.word_select(k, 8).as_signed())
+                     for k, term in enumerate(terms)]
+            memories.append(weights)
+        sums = []
+        for lane in range(spec.lanes):
+            total, _ = adder_tree(m, f"lane_{lane}", terms[lane::spec.lanes])
+            acc = Signal(signed(spec.acc_width), name=f"acc_{lane}", reset_less=True)
+            m.d.sync += acc.eq(Mux(first, 0, acc) + total)
+            sums.append(acc)
+        m.d.comb += drainer.sums.eq(Cat(sums))
+        chain_loads(m, self, *memories, drainer)
+        return m
+
+    def _weights(self, m, ahead: Value) -> LoadedMemory:
+        spec = self._spec
+        width, words = spec.contents()["_weights.mem"]
+        depth = len(words)
+        m.submodules.weights = weights = LoadedMemory(width=width, depth=depth, words=words,
+                                                      file="_weights.mem")
+        address = Signal(range(max(2, depth)))
+        with m.If(ahead):
+            m.d.sync += address.eq(Mux(address == depth - 1, 0, address + 1))
+        m.d.comb += weights.r_addr.eq(address)
+        return weights
+
+    def _product(self, m, k: int, x: Value, weight: Value) -> Value:
+        early = Signal(signed(16), name=f"product_{k}_early", reset_less=True)
+        product = Signal(signed(16), name=f"product_{k}", reset_less=True)
+        m.d.sync += [early.eq(x * weight), product.eq(early)]
+        return product

@@ -11,7 +11,7 @@ from ..device import Device, Resources
 from ..memories import Load, LoadedMemory, chain_loads
 
 
-__all__ = ["RowPair", "adder_tree", "tree_levels"]
+__all__ = ["RowPair", "adder_tree", "join_fields", "tree_levels"]
 
 
 def tree_levels(terms: int) -> int:
@@ -129,8 +129,8 @@ class RowPair(wiring.Component):
         if packed and weights.shape[1] == 2:
             high, low = weights[:, 1], weights[:, 0]
             fields = (low & 0xFF) | ((high - (low < 0)) & 0x1FF) << 8
-            return _join(fields, 17)
-        return _join(weights.reshape(len(weights), -1) & 0xFF, 8)
+            return join_fields(fields, 17)
+        return join_fields(weights.transpose(0, 2, 1).reshape(len(weights), -1) & 0xFF, 8)
 
     @classmethod
     def cost(cls, *, rows: int, columns: int, depth: int, acc_width: int, packed: bool,
@@ -195,7 +195,7 @@ class RowPair(wiring.Component):
         return product
 
 
-def _join(fields: np.ndarray, width: int) -> list[int]:
+def join_fields(fields: np.ndarray, width: int) -> list[int]:
     """Each row of fields as one integer, the first in the lowest bits."""
     bits = (fields[:, :, None] >> np.arange(width) & 1).astype(np.uint8)
     rows = np.packbits(bits.reshape(len(fields), -1), axis=1, bitorder="little")

@@ -2,13 +2,22 @@
 
 import dataclasses
 import math
+from collections.abc import Iterator
+from typing import Self
 
 import numpy as np
+from amaranth import *
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
 
 from ..device import Device, Resources
-from ..operator import FeatureMap, Input, Output, StreamShape, Timing
+from ..operator import Constants, FeatureMap, Input, Output, StreamShape, Timing
+from ..streams import OutputQueue, connect_streams
+from .depthwise import ChannelReducer, window_foldings
+from .drain import Drain
+from .matvec import tree_levels
 from .requantize import Requantization
-from .window import Window
+from .window import Window, WindowReader, delayed
 
 
 __all__ = ["AveragePool", "GlobalAveragePool", "MaxPool"]
@@ -57,6 +66,115 @@ class MaxPool:
     def compute(self, x: np.ndarray) -> tuple[np.ndarray, ...]:
         return (self.window.gather(x, self.input.low).max(axis=(3, 4)),)
 
+    @property
+    def steps(self) -> int:
+        """Cycles in which a pass, one channel group of a pixel, reads its window."""
+        return math.prod(self.window.parts)
+
+    @property
+    def depth(self) -> int:
+        """Cycles from a pass's issue to the offer of its beat."""
+        return (self.steps - 1 + WindowReader.latency + MaxPooler.latency(math.prod(self.part))
+                + OutputQueue.latency)
+
+    @property
+    def places(self) -> int:
+        """Places of the output queue with which passes never wait for it."""
+        return max(2, math.ceil((self.depth + OutputQueue.back) / self.steps) + 1)
+
+    @property
+    def interval(self) -> int:
+        return max(self.inputs[0].beats, self.output.pixels * self.window.groups * self.steps)
+
+    def timing(self) -> Timing:
+        passes = self.output.pixels * self.window.groups
+        window = self.window.buffered(passes=self.window.groups, steps=self.steps)
+        output = Output(makes=np.arange(1, passes + 1), depth=self.depth, places=self.places,
+                        back=OutputQueue.back)
+        return Timing(inputs=(window,), outputs=(output,), cycles=np.full(passes, self.steps))
+
+    def resources(self, device: Device) -> Resources:
+        values = self.lanes * math.prod(self.part)
+        width = self.input.width
+        queue = OutputQueue.cost(width=self.lanes * width, places=self.places, device=device)
+        greatest = Resources(lut=values * (width + 4), ff=(values + self.lanes) * width + 10)
+        return greatest + queue + WindowReader.cost(self.window, device)
+
+    def foldings(self) -> Iterator[Self]:
+        return window_foldings(self)
+
+    def contents(self) -> dict[str, tuple[int, list[int]]]:
+        return {}
+
+    def create(self) -> "MaxPooler":
+        return MaxPooler(self)
+
+
+class MaxPooler(wiring.Component):
+    """Hardware of :class:`MaxPool`.
+
+    Parameters
+    ----------
+    spec : :class:`MaxPool`
+
+    Members
+    -------
+    i, o : streams
+        Of :attr:`MaxPool.inputs` and :attr:`MaxPool.outputs`.
+    """
+
+    def __init__(self, spec: MaxPool):
+        self._spec = spec
+        super().__init__({
+            "i": In(spec.inputs[0].signature), "o": Out(spec.outputs[0].signature),
+        })
+
+    @staticmethod
+    def latency(terms: int) -> int:
+        """Cycles from a window to the values that it ends: tree, greatest so far."""
+        return tree_levels(terms) + 1
+
+    def elaborate(self, platform):
+        m = Module()
+        spec, groups = self._spec, self._spec.window.groups
+        m.submodules.window = window = WindowReader(
+            spec.window, pad=spec.input.low, flip=False, passes=groups, grouped=True,
+            cycles=spec.steps)
+        m.submodules.queue = queue = OutputQueue(spec.outputs[0].layout, places=spec.places)
+        connect_streams(m, "i", self.i, window.i)
+        connect_streams(m, "o", queue.o, self.o)
+        latency = self.latency(math.prod(spec.part))
+        done = delayed(m, "done", window.valid & window.last, latency, reset=True)[-1]
+        first = Cat(window.first, *delayed(m, "first", window.first, latency - 1))[latency - 1]
+        m.d.comb += [
+            queue.need.eq(1), queue.reserve.eq(window.issue), window.enough.eq(queue.enough),
+            queue.i_valid.eq(done),
+        ]
+        width = spec.input.width
+        for lane in range(spec.lanes):
+            terms = [self._element(window.o.word_select(k * spec.lanes + lane, width))
+                     for k in range(math.prod(spec.part))]
+            value = self._greatest(m, f"lane_{lane}", terms)
+            best = Signal(value.shape(), name=f"best_{lane}", reset_less=True)
+            m.d.sync += best.eq(Mux(first | (value > best), value, best))
+            m.d.comb += Value.cast(queue.i_payload).word_select(lane, width).eq(best)
+        return m
+
+    def _element(self, word: Value) -> Value:
+        return word.as_signed() if self._spec.input.signed else word
+
+    def _greatest(self, m, name: str, terms: list[Value]) -> Value:
+        for level in range(tree_levels(len(terms))):
+            winners = []
+            for k in range(0, len(terms), 2):
+                pair = terms[k:k + 2]
+                winner = Signal(pair[0].shape(), name=f"{name}_{level}_{k // 2}", reset_less=True)
+                m.d.sync += winner.eq(pair[0] if len(pair) == 1 else
+                                      Mux(pair[0] > pair[1], pair[0], pair[1]))
+                winners.append(winner)
+            terms = winners
+        return terms[0]
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AveragePool:
@@ -103,6 +221,53 @@ class AveragePool:
     def compute(self, x: np.ndarray) -> tuple[np.ndarray, ...]:
         sums = self.window.gather(x, self.pad).sum(axis=(3, 4)) + self.bias
         return (self.requantization.apply(sums),)
+
+    @property
+    def steps(self) -> int:
+        """Cycles in which a pass, one channel group of a pixel, reads its window."""
+        return math.prod(self.window.parts)
+
+    @property
+    def acc_width(self) -> int:
+        """Bits of a sum and its bias, whatever the zero point."""
+        return (3 * math.prod(self.kernel) << self.input.width - 1).bit_length() + 1
+
+    @property
+    def drain(self) -> Drain:
+        """What becomes of the sums."""
+        bias = self.bias
+        if not self.input.signed:
+            bias += math.prod(self.kernel) << self.input.width - 1
+        return Drain(output=self.outputs[0], rows=self.lanes, acc_width=self.acc_width,
+                     requantization=self.requantization,
+                     bias=Constants(np.full(self.input.channels, bias)), steps=self.steps,
+                     latency=ChannelReducer.latency(math.prod(self.part), weighted=False))
+
+    @property
+    def interval(self) -> int:
+        return max(self.inputs[0].beats,
+                   self.output.pixels * self.window.groups * self.drain.cycles)
+
+    def timing(self) -> Timing:
+        output, cycles = self.drain.timing(self.output.pixels)
+        window = self.window.buffered(passes=self.window.groups, steps=self.steps)
+        return Timing(inputs=(window,), outputs=(output,), cycles=cycles)
+
+    def resources(self, device: Device) -> Resources:
+        terms = self.lanes * math.prod(self.part)
+        bits = self.lanes * self.acc_width
+        sums = Resources(lut=terms * 10 + bits, ff=terms * 18 + bits)
+        return sums + WindowReader.cost(self.window, device) + self.drain.resources(device)
+
+    def foldings(self) -> Iterator[Self]:
+        return window_foldings(self)
+
+    def contents(self) -> dict[str, tuple[int, list[int]]]:
+        """Words of each memory, by the end of its file's name."""
+        return self.drain.contents()
+
+    def create(self) -> "ChannelReducer":
+        return ChannelReducer(self, weighted=False)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from ..memories import Memory
 from ..operator import FeatureMap, Input, StreamShape
 
 
-__all__ = ["Window", "WindowReader", "delayed"]
+__all__ = ["Window", "WindowReader", "delayed", "fewest_for_each"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -602,3 +602,8 @@ def delayed(m, name: str, value: Value, cycles: int, *, reset: bool = False) -> 
         stages.append(stage)
         value = stage
     return stages
+
+
+def fewest_for_each(count: int) -> list[int]:
+    """For each number of parts that a count can be dealt out in, the least size of a part."""
+    return sorted({math.ceil(count / math.ceil(count / size)) for size in range(1, count + 1)})
