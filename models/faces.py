@@ -26,8 +26,8 @@ def labelled(side: int) -> tuple[np.ndarray, np.ndarray]:
     return prepare(np.repeat(patches[..., None], 3, axis=3)), np.arange(len(patches)) < 100
 
 
-def crops(photo: np.ndarray, sides: tuple[int, ...], step: float) -> np.ndarray:
-    """Squares of a photo as rows (top, left, side), a grid for each side.
+def crops(photo: np.ndarray, sides: tuple[int, ...] = (128,), step: float = 0.33) -> np.ndarray:
+    """Squares of a photo as rows (top, left, side): a grid for each side.
 
     Parameters
     ----------

@@ -26,11 +26,12 @@ _TINY: dict[str, tuple[Callable[[], onnx.ModelProto], tuple[int, ...]]] = {
     "resnet8": (tiny.resnet8, (3, 32, 32)), "dscnn": (tiny.dscnn, (1, 49, 10)),
     "mobilenet": (tiny.mobilenet, (3, 96, 96)), "autoencoder": (tiny.autoencoder, (640,))}
 _DATA = {"pnet": "crops48.npz", "rnet": "faces24.npz", "onet": "faces48.npz"}
+_PHOTO = "photo.npz"
 _MTCNN_OF_DATA = {data: name for name, data in _DATA.items()}
 
 NAMES = (*(f"{name}{suffix}" for name in _TINY for suffix in (".onnx", ".npz", "_qdq.onnx")),
          *(f"{name}{suffix}" for name in mtcnn.INPUTS for suffix in (".onnx", "_qdq.onnx")),
-         *_MTCNN_OF_DATA)
+         *_MTCNN_OF_DATA, _PHOTO)
 
 
 class _Samples(quantization.CalibrationDataReader):
@@ -66,6 +67,12 @@ def _quantise(model: pathlib.Path, data: pathlib.Path, path: pathlib.Path) -> No
 
 
 def _data(name: str) -> dict[str, np.ndarray]:
+    if name == _PHOTO:
+        photo = faces.PHOTO()
+        squares = faces.crops(photo)
+        return {f"{network}/{mtcnn.INPUTS[network]}": faces.cut(photo, squares,
+                                                               mtcnn.SIDES[network])
+                for network in ("rnet", "onet")}
     if network := _MTCNN_OF_DATA.get(name):
         return {mtcnn.INPUTS[network]: faces.calibration(mtcnn.SIDES[network])}
     shape = _TINY[pathlib.PurePath(name).stem][1]
