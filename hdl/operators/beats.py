@@ -1,6 +1,5 @@
 """What operators share that issue a beat at a time: when, and how beats reach the output queue."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,13 +9,7 @@ from ..operator import Input, Output, StreamShape, Timing
 from ..streams import OutputQueue
 
 
-__all__ = ["beat_timing", "distinct_lanes", "full_rate_places", "give_beats", "issue_beats"]
-
-
-def distinct_lanes(channels: int) -> list[int]:
-    """For every possible number of beats per pixel, the fewest lanes that give it; ascending."""
-    groups = {math.ceil(channels / lanes) for lanes in range(1, channels + 1)}
-    return [math.ceil(channels / each) for each in sorted(groups, reverse=True)]
+__all__ = ["beat_timing", "full_rate_places", "give_beats", "issue_beats"]
 
 
 def full_rate_places(stages: int) -> int:

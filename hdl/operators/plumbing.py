@@ -14,7 +14,8 @@ from ..deep_queue import queue_kind
 from ..device import Device, Resources
 from ..operator import FeatureMap, Input, Output, StreamShape, Timing
 from ..streams import OutputQueue
-from .beats import distinct_lanes, full_rate_places
+from .beats import full_rate_places
+from .window import fewest_for_each
 
 
 __all__ = ["LEAST_PLACES", "Fork", "Forker", "Narrow", "Narrower", "Queue", "QueueBuffer", "Widen",
@@ -110,7 +111,7 @@ class Fork:
 
     def foldings(self) -> Iterator[Self]:
         return (dataclasses.replace(self, lanes=lanes)
-                for lanes in distinct_lanes(self.map.channels))
+                for lanes in fewest_for_each(self.map.channels))
 
     def create(self) -> "Forker":
         return Forker(self)
@@ -212,7 +213,7 @@ class Queue:
 
     def foldings(self) -> Iterator[Self]:
         return (dataclasses.replace(self, lanes=lanes)
-                for lanes in distinct_lanes(self.map.channels))
+                for lanes in fewest_for_each(self.map.channels))
 
     def create(self) -> "QueueBuffer":
         return QueueBuffer(self)

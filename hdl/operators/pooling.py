@@ -1,4 +1,4 @@
-"""Pooling: the greatest, or the mean, of a window, and the mean of a whole map."""
+"""Pooling: the greatest, or the mean, of a window."""
 
 import dataclasses
 import math
@@ -11,7 +11,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..device import Device, Resources
-from ..operator import Constants, FeatureMap, Input, Output, StreamShape, Timing
+from ..operator import Constants, FeatureMap, Output, StreamShape, Timing
 from ..streams import OutputQueue, connect_streams
 from .depthwise import ChannelReducer, window_foldings
 from .drain import Drain
@@ -20,7 +20,7 @@ from .requantize import Requantization
 from .window import Window, WindowReader, delayed
 
 
-__all__ = ["AveragePool", "GlobalAveragePool", "MaxPool"]
+__all__ = ["AveragePool", "MaxPool"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -268,42 +268,3 @@ class AveragePool:
 
     def create(self) -> "ChannelReducer":
         return ChannelReducer(self, weighted=False)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class GlobalAveragePool:
-    """The requantised sum of each channel over the whole map, summed as the pixels come.
-
-    Parameters
-    ----------
-    input : :class:`FeatureMap`
-    bias : :class:`int`
-        Less the input's zero point times the pixels.
-    requantization : :class:`Requantization`
-        The divisor included.
-    output : :class:`FeatureMap`
-        One pixel.
-    lanes : :class:`int`
-        Folding: channels at once.
-    """
-
-    input: FeatureMap
-    bias: int = 0
-    requantization: Requantization
-    output: FeatureMap
-    lanes: int = 1
-
-    @property
-    def inputs(self) -> tuple[StreamShape, ...]:
-        return (StreamShape(map=self.input, lanes=self.lanes),)
-
-    @property
-    def outputs(self) -> tuple[StreamShape, ...]:
-        return (StreamShape(map=self.output, lanes=self.lanes),)
-
-    macs = 0
-    multipliers = 0
-
-    def compute(self, x: np.ndarray) -> tuple[np.ndarray, ...]:
-        sums = x.sum(axis=(1, 2), keepdims=True) + self.bias
-        return (self.requantization.apply(sums),)
