@@ -206,8 +206,8 @@ class Convolution:
                 for rows in self._row_choices():
                     requantizers = fewest_requantizers(rows, self.output.channels, steps)
                     key = lanes * math.prod(part), rows, steps
-                    found.setdefault(key, dict(rows=rows, lanes=lanes, part=part,
-                                               requantizers=requantizers))
+                    found.setdefault(key, {"rows": rows, "lanes": lanes, "part": part,
+                                           "requantizers": requantizers})
         for _, folding in sorted(found.items(), key=lambda item: (item[0][0] * item[0][1],
                                                                   item[0])):
             yield dataclasses.replace(self, **folding)
@@ -295,8 +295,8 @@ class Convolver(wiring.Component):
         x = window.o
         pairs, sums = [], []
         for k, (rows, weights) in enumerate(spec._pair_weights()):
-            size = dict(rows=rows, columns=spec.columns, depth=len(weights),
-                        acc_width=spec.acc_width, packed=spec.packed)
+            size = {"rows": rows, "columns": spec.columns, "depth": len(weights),
+                    "acc_width": spec.acc_width, "packed": spec.packed}
             words = RowPair.pack(weights, spec.packed) if platform is None else None
             pair = Once(RowPair(words=words, **size), key=("row_pair", *size.items()),
                         name="row_pair", file=f"_pair_{k}")

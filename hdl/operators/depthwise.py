@@ -166,7 +166,7 @@ def window_foldings(spec) -> Iterator:
     found = {}
     for lanes, part in itertools.product(fewest_for_each(spec.input.channels), parts):
         steps = math.ceil(kernel_rows / part[0]) * math.ceil(kernel_columns / part[1])
-        folding = dict(lanes=lanes, part=part)
+        folding = {"lanes": lanes, "part": part}
         if hasattr(spec, "requantizers"):
             folding["requantizers"] = min(count for count in divisors(lanes)
                                           if lanes // count <= steps)

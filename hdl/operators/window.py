@@ -117,7 +117,7 @@ class Window:
         passed = np.clip((np.arange(columns) + 1) * self.strides[1] - self.padding[1],
                          0, self.input.columns)
         frees = np.minimum(top[:-1, None] + passed, top[1:, None])
-        frees[-1] = top[-2] + passed
+        frees[-1] = np.minimum(top[-2] + passed, self.input.pixels)
         frees[:-1, -1] = top[1:-1]
         frees[-1, -1] = self.input.pixels
         return frees.ravel() * self.groups

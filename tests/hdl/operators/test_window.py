@@ -1,0 +1,60 @@
+"""Windows: what each output needs and frees, against a count pixel by pixel."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from fcnnx.hdl.operator import FeatureMap
+from fcnnx.hdl.operators.window import Window
+
+
+WINDOWS = [
+    Window(input=FeatureMap(rows=rows, columns=columns, channels=5), kernel=kernel,
+           strides=strides, padding=padding, lanes=2, part=(1, 1))
+    for (rows, columns), kernel, strides, padding in itertools.product(
+        [(5, 6), (8, 3), (1, 7)], [(1, 1), (3, 3), (2, 3)], [(1, 1), (2, 2), (3, 1)],
+        [(0, 0, 0, 0), (1, 1, 1, 1), (0, 1, 1, 0)])
+    if rows + padding[0] + padding[2] >= kernel[0]
+]
+
+
+def pixels(window, row, column):
+    """Raster indices of the pixels in one window."""
+    top, left = window.padding[:2]
+    rows = range(row * window.strides[0] - top, row * window.strides[0] - top + window.kernel[0])
+    columns = range(column * window.strides[1] - left,
+                    column * window.strides[1] - left + window.kernel[1])
+    return [y * window.input.columns + x for y in rows for x in columns
+            if 0 <= y < window.input.rows and 0 <= x < window.input.columns]
+
+
+@pytest.mark.parametrize("window", WINDOWS, ids=str)
+def test_needs_and_frees(window):
+    places = list(itertools.product(*map(range, window.positions)))
+    seen = [pixels(window, *place) for place in places]
+    for k, inside in enumerate(seen):
+        if inside:
+            assert window.needs[k] >= (max(inside) + 1) * window.groups
+        later = [pixel for rest in seen[k + 1:] for pixel in rest]
+        if later:
+            assert window.frees[k] <= min(later) * window.groups
+    assert window.frees[-1] == window.input.pixels * window.groups
+    assert (np.diff(window.frees) >= 0).all()
+
+
+def test_rows_held():
+    def held(size, kernel, strides, padding):
+        return Window(input=FeatureMap(rows=size, columns=size, channels=4), kernel=kernel,
+                      strides=strides, padding=padding).rows_held
+
+    assert held(16, (3, 3), (1, 1), (1, 1, 1, 1)) == 3
+    assert held(16, (3, 3), (2, 2), (0, 0, 1, 1)) == 4
+    assert held(16, (1, 1), (2, 2), (0, 0, 0, 0)) == 2
+    assert held(4, (4, 4), (1, 1), (0, 0, 0, 0)) == 8
+
+
+def test_errors():
+    values = FeatureMap(rows=2, columns=5, channels=4)
+    with pytest.raises(ValueError, match=r"^Kernel \(3, 3\) is larger than the padded map"):
+        Window(input=values, kernel=(3, 3))
