@@ -1,0 +1,60 @@
+"""Real scales as fixed-point multipliers."""
+
+import math
+
+import numpy as np
+
+from .tensors import Refused
+
+
+__all__ = ["common_scales", "channel_scales"]
+
+
+BITS = 17
+SPREAD = 16
+
+
+def _shift(scale: float) -> int:
+    """The shift with which a scale's multiplier just fits its bits."""
+    shift = BITS - math.frexp(scale)[1]
+    if round(scale * 2.0 ** shift) >= 1 << BITS:
+        shift -= 1
+    if shift < 1:
+        raise Refused(f"its output's scale is {scale:.3g} times smaller than that of its sums.",
+                      "Quantise its output with a greater scale.")
+    return min(shift, 63)
+
+
+def common_scales(scales: np.ndarray) -> tuple[np.ndarray, int]:
+    """Multipliers of 17 bits (and a sign) under one shift.
+
+    Parameters
+    ----------
+    scales : floats, shape (n,)
+
+    Raises
+    ------
+    Refused
+        If one is too great.
+    """
+    scales = np.asarray(scales, np.float64)
+    greatest = float(np.abs(scales).max())
+    shift = _shift(greatest) if greatest else 1
+    return np.rint(scales * 2.0 ** shift).astype(np.int64), shift
+
+
+def channel_scales(scales: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Multipliers and shifts of the channels: shapes (channels,) or (1,).
+
+    One shift for all where the scales lie within 16 times of each other, as a fixed shift costs
+    next to nothing.
+    """
+    scales = np.atleast_1d(np.asarray(scales, np.float64))
+    if (scales == scales[0]).all():
+        scales = scales[:1]
+    positive = scales[scales > 0]
+    if positive.size and positive.max() > SPREAD * positive.min():
+        shifts = np.array([_shift(float(scale)) if scale else 1 for scale in scales])
+        return np.rint(scales * 2.0 ** shifts).astype(np.int64), shifts
+    multipliers, shift = common_scales(scales)
+    return multipliers, np.array([shift])

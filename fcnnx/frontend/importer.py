@@ -1,0 +1,228 @@
+"""ONNX models in, networks of integer operators out."""
+
+import dataclasses
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+
+from fcnnx.errors import BadInput, Problem
+from fcnnx.network import Network, Port
+
+from .graph import Graph, Node
+from .load import ModelSource, check_weights, infer, load
+from .lower import OPERATORS, Context
+from .quantize import check_calibration, quantize
+from .simplify import fold_constants, is_quantized, simplify_float
+from .stages import Stages
+from .tensors import Given, Hosted, Integers, Origin, Pointwise, Refused
+
+
+__all__ = ["Imported", "import_models"]
+
+
+NO_CALIBRATION = ("No calibration data: the model was quantised with random inputs, and its accuracy "
+                  "means nothing. Give some with --calibration.")
+UNUSED_CALIBRATION = "The model is quantised already: its calibration data were not used."
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Imported:
+    """A model that has been imported.
+
+    Parameters
+    ----------
+    network : :class:`Network`
+    model : :class:`bytes`
+        The quantised ONNX model as implemented, shapes fixed.
+    float_model : :class:`bool`
+        Whether the model came in floats and was quantised here.
+    layers : tuple of :class:`Port`
+        For each stage (``name``) the tensor of the model that holds its output; stages within a
+        group of operators have none.
+    """
+
+    network: Network
+    model: bytes
+    float_model: bool
+    layers: tuple[Port, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Prepared:
+    source: ModelSource
+    model: onnx.ModelProto
+    graph: Graph
+    float_model: bool
+    warnings: tuple[str, ...]
+
+
+def import_models(sources: Sequence[ModelSource]) -> tuple[Imported, ...]:
+    """Imports models; floats are quantised first.
+
+    Parameters
+    ----------
+    sources : sequence of :class:`ModelSource`
+
+    Raises
+    ------
+    BadInput
+        With all problems of all models.
+    """
+    problems = _check_names(sources)
+    prepared: list[_Prepared] = []
+    for source in sources:
+        try:
+            prepared.append(_prepare(source))
+        except BadInput as error:
+            problems += error.problems
+    imported = []
+    for each in prepared:
+        try:
+            imported.append(_implement(each, quick=bool(problems)))
+        except BadInput as error:
+            problems += error.problems
+    if problems:
+        raise BadInput(*problems)
+    return tuple(each for each in imported if each is not None)
+
+
+def _check_names(sources: Sequence[ModelSource]) -> list[Problem]:
+    problems = [Problem(where=source.name, reason="A network's name is made of letters, digits and "
+                        "underscores.", remedy="Give another with NAME=FILE.")
+                for source in sources if not re.fullmatch(r"[A-Za-z0-9_]+", source.name)]
+    for name, count in Counter(source.name for source in sources).items():
+        if count > 1:
+            paths = ", ".join(str(source.path) for source in sources if source.name == name)
+            problems.append(Problem(where=name, reason=f"{count} models have this name: {paths}.",
+                                    remedy="Give each its own with NAME=FILE."))
+    return problems
+
+
+def _prepare(source: ModelSource) -> _Prepared:
+    """The model, simplified and checked, before any quantisation."""
+    model = load(source)
+    problems = check_weights(source.name, model)
+    if problems:
+        raise BadInput(*problems)
+    inputs = Graph.read(model).inputs
+    quantized = is_quantized(model)
+    model = infer(source.name, fold_constants(model, quantized=quantized))
+    problems = _unsupported(source.name, Graph.read(model), quantized)
+    if not quantized and not problems:
+        model = infer(source.name, simplify_float(model))
+    graph = Graph.read(model)
+    warnings = tuple(f"The input {name!r} is not used." for name in inputs
+                     if name not in graph.inputs)
+    if source.calibration is not None and not quantized:
+        problems += check_calibration(source.name, graph, source.calibration)
+    if problems:
+        raise BadInput(*problems)
+    if not quantized and source.calibration is None:
+        warnings += (NO_CALIBRATION,)
+    if quantized and source.calibration is not None:
+        warnings += (UNUSED_CALIBRATION,)
+    return _Prepared(source=source, model=model, graph=graph, float_model=not quantized,
+                     warnings=warnings)
+
+
+def _unsupported(name: str, graph: Graph, quantized: bool) -> list[Problem]:
+    nodes: dict[str, list[str]] = {}
+    for node in graph.nodes:
+        if node.op not in OPERATORS or (node.op == "BatchNormalization" and quantized):
+            nodes.setdefault(node.op, []).append(node.name)
+    return [Problem(where=f"{name}: {', '.join(names)} ({op})",
+                    reason="The operator is not supported.",
+                    remedy="The command 'fcnnx ops' lists those that are.")
+            for op, names in nodes.items()]
+
+
+def _implement(prepared: _Prepared, quick: bool) -> Imported | None:
+    """The network; where other models have problems a float model's are looked for no further."""
+    source, model, graph = prepared.source, prepared.model, prepared.graph
+    if prepared.float_model:
+        if quick:
+            return None
+        model = infer(source.name, quantize(model, graph, source.calibration))
+        model = infer(source.name, fold_constants(model, quantized=True))
+        graph = Graph.read(model)
+    network, layers = _lower(source.name, graph, prepared.warnings)
+    return Imported(network=network, model=model.SerializeToString(deterministic=True),
+                    float_model=prepared.float_model, layers=layers)
+
+
+class _Broken:
+    """What comes of a node with a problem: no further problem is reported because of it."""
+
+
+def _lower(name: str, graph: Graph,
+           warnings: tuple[str, ...]) -> tuple[Network, tuple[Port, ...]]:
+    quantized = [node.outputs[0] for node in graph.nodes if node.op == "QuantizeLinear"]
+    stages = Stages([*graph.inputs, *quantized])
+    values: dict[str, Any] = dict(graph.constants)
+    problems = []
+    for tensor in graph.inputs:
+        values[tensor] = _entering(stages, tensor, graph)
+    hosted = []
+    for node in graph.nodes:
+        try:
+            values[node.outputs[0]] = result = _lower_node(node, stages, values, graph)
+        except (Refused, ValueError) as error:
+            remedy = error.remedy if isinstance(error, Refused) else ""
+            problems.append(_problem(f"{name}: {node}", str(error), remedy))
+            result = values[node.outputs[0]] = _Broken()
+        if isinstance(result, Hosted) and node.op in ("Softmax", "Sigmoid"):
+            hosted.append(f"{node} is computed on the host, after the hardware.")
+    outputs = []
+    for tensor in graph.outputs:
+        try:
+            outputs += [(tensor, origin) for origin in _leaving(values[tensor])]
+        except Refused as error:
+            problems.append(_problem(f"{name}: output {tensor!r}", error.reason, error.remedy))
+    if not problems:
+        try:
+            inputs, kept, ports, layers = stages.finish(outputs)
+        except Refused as error:
+            problems.append(_problem(name, error.reason, error.remedy))
+    if problems:
+        raise BadInput(*problems)
+    network = Network(name=name, inputs=inputs, stages=kept, outputs=ports,
+                      warnings=(*warnings, *hosted))
+    return network, layers
+
+
+def _problem(where: str, reason: str, remedy: str) -> Problem:
+    return Problem(where=where, reason=reason[0].upper() + reason[1:], remedy=remedy)
+
+
+def _entering(stages: Stages, tensor: str, graph: Graph) -> Any:
+    shape = graph.shapes[tensor]
+    index = np.arange(int(np.prod(shape))).reshape(shape)
+    if graph.types[tensor].kind == "f":
+        return Given(tensor, index)
+    return stages.input(tensor, tensor, index, graph.types[tensor] == np.int8)
+
+
+def _lower_node(node: Node, stages: Stages, values: dict[str, Any], graph: Graph) -> Any:
+    inputs = [values[tensor] if tensor else None for tensor in node.inputs]
+    if any(isinstance(each, _Broken) for each in inputs):
+        return _Broken()
+    return OPERATORS[node.op].lower(
+        Context(node=node, stages=stages, shapes=graph.shapes, types=graph.types), *inputs)
+
+
+def _leaving(value: Any) -> tuple[Origin, ...]:
+    """Where an output of the model comes from."""
+    if isinstance(value, _Broken):
+        return ()
+    if isinstance(value, Hosted):
+        return value.origins
+    if isinstance(value, Pointwise):
+        value = value.integers
+    if isinstance(value, Integers) and value.origin.tensor and not any(value.padding):
+        value.settled()
+        return (value.origin,)
+    raise Refused("it is not quantised.", "Quantise it, or give the float model.")

@@ -1,0 +1,138 @@
+"""A model without what its weights already decide: constants folded, normalisations in weights."""
+
+import pathlib
+import tempfile
+
+import numpy as np
+import onnx
+import onnx.reference
+import onnxruntime
+
+from .graph import quiet
+
+
+__all__ = ["fold_constants", "is_quantized", "simplify_float"]
+
+
+def is_quantized(model: onnx.ModelProto) -> bool:
+    """Whether activations are quantised; weights alone are not enough."""
+    return any(node.op_type == "QuantizeLinear" for node in model.graph.node)
+
+
+def fold_constants(model: onnx.ModelProto, *, quantized: bool) -> onnx.ModelProto:
+    """The model with nodes that depend on nothing but weights and shapes computed.
+
+    Parameters
+    ----------
+    model : with inferred shapes
+    quantized : whether quantised weights stay as they are
+    """
+    graph = model.graph
+    values = {each.name: onnx.numpy_helper.to_array(each) for each in graph.initializer}
+    fixed = {info.name: [dim.dim_value for dim in info.type.tensor_type.shape.dim]
+             for info in [*graph.input, *graph.value_info]
+             if all(dim.HasField("dim_value") for dim in info.type.tensor_type.shape.dim)}
+    nodes = []
+    for node in graph.node:
+        if node.op_type == "Shape" and not node.attribute and node.input[0] in fixed:
+            values[node.output[0]] = np.array(fixed[node.input[0]], np.int64)
+            continue
+        known = all(name in values for name in node.input if name)
+        if not known or node.domain or (quantized and node.op_type == "DequantizeLinear"):
+            nodes.append(node)
+            continue
+        with quiet():
+            evaluator = onnx.reference.ReferenceEvaluator(node)
+            results = evaluator.run(None, {name: values[name] for name in node.input if name})
+        values |= {name: np.asarray(value) for name, value in zip(node.output, results)}
+    return _with(model, nodes, values)
+
+
+def _with(model: onnx.ModelProto, nodes: list[onnx.NodeProto],
+          values: dict[str, np.ndarray]) -> onnx.ModelProto:
+    """The model with these nodes, and those values that they use; what is not used goes."""
+    used = {each.name for each in model.graph.output}
+    kept = []
+    for node in reversed(nodes):
+        if used & set(node.output):
+            kept.append(node)
+            used |= {name for name in node.input if name}
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    for field in ("node", "initializer", "value_info", "input"):
+        result.graph.ClearField(field)
+    result.graph.node.extend(reversed(kept))
+    result.graph.initializer.extend(onnx.numpy_helper.from_array(np.ascontiguousarray(value), name)
+                                    for name, value in values.items() if name in used)
+    result.graph.input.extend(each for each in model.graph.input if each.name in used)
+    return result
+
+
+def simplify_float(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A float model prepared for quantisation.
+
+    onnxruntime's basic passes fold constants, and BatchNormalization and constant Add after Conv
+    into its weights, and make Gemm of MatMul and Add; normalisations that follow no Conv become
+    depthwise convolutions of one pixel.
+    """
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.log_severity_level = 4
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "model.onnx"
+        options.optimized_model_filepath = str(path)
+        with quiet():
+            onnxruntime.InferenceSession(model.SerializeToString(), options,
+                                         providers=["CPUExecutionProvider"],
+                                         disabled_optimizers=["ConstantSharing"])
+        simple = onnx.load(path)
+    used = {node.domain for node in simple.graph.node} | {""}
+    imports = [each for each in simple.opset_import if each.domain in used]
+    del simple.opset_import[:]
+    simple.opset_import.extend(imports)
+    return _normalizations(simple)
+
+
+def _normalizations(model: onnx.ModelProto) -> onnx.ModelProto:
+    values = {each.name: onnx.numpy_helper.to_array(each) for each in model.graph.initializer}
+    nodes = []
+    gemms = {node.output[0]: node for node in model.graph.node if node.op_type == "Gemm"}
+    uses = [name for node in model.graph.node for name in node.input]
+    uses += [each.name for each in model.graph.output]
+    for node in model.graph.node:
+        if node.op_type != "BatchNormalization" or any(name not in values
+                                                       for name in node.input[1:]):
+            nodes.append(node)
+            continue
+        epsilon = next((each.f for each in node.attribute if each.name == "epsilon"), 1e-5)
+        gamma, beta, mean, variance = (values[name] for name in node.input[1:])
+        factor = (gamma / np.sqrt(variance + np.float32(epsilon))).astype(np.float32)
+        offset = (beta - mean * factor).astype(np.float32)
+        gemm = gemms.get(node.input[0])
+        if gemm is not None and uses.count(node.input[0]) == 1 and gemm.input[1] in values:
+            _fold_into_gemm(gemm, values, factor, offset)
+            gemm.output[0] = node.output[0]
+            continue
+        weights, bias = f"{node.output[0]}_weight", f"{node.output[0]}_bias"
+        values[weights], values[bias] = factor.reshape(-1, 1, 1, 1), offset
+        nodes.append(onnx.helper.make_node(
+            "Conv", [node.input[0], weights, bias], [node.output[0]], name=node.name,
+            kernel_shape=[1, 1], group=len(factor)))
+    return _with(model, nodes, values)
+
+
+def _fold_into_gemm(gemm: onnx.NodeProto, values: dict[str, np.ndarray],
+                    factor: np.ndarray, offset: np.ndarray) -> None:
+    attributes = {each.name: onnx.helper.get_attribute_value(each) for each in gemm.attribute}
+    weights = values[gemm.input[1]]
+    if not attributes.get("transB", 0):
+        weights = weights.T
+    weights = weights * np.float32(attributes.get("alpha", 1)) * factor[:, None]
+    bias = offset
+    if len(gemm.input) > 2 and gemm.input[2]:
+        bias = offset + factor * np.float32(attributes.get("beta", 1)) * values[gemm.input[2]]
+    names = [f"{gemm.output[0]}_weight", f"{gemm.output[0]}_bias"]
+    values[names[0]], values[names[1]] = weights, np.broadcast_to(bias.ravel(), (len(weights),))
+    del gemm.input[1:], gemm.attribute[:]
+    gemm.input.extend(names)
+    gemm.attribute.append(onnx.helper.make_attribute("transB", 1))
