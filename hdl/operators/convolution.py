@@ -1,5 +1,6 @@
 """Convolution and fully connected layers: a window, a matrix-vector unit, requantisation."""
 
+import collections
 import dataclasses
 import itertools
 import math
@@ -75,7 +76,9 @@ class Convolution:
     requantizers : :class:`int`
         Folding: outputs per cycle, and lanes of the output.
     packed : :class:`bool`
-        Folding: two rows share each multiplier, where the device's DSPs are wide enough.
+        Folding: two rows share each DSP, where the device's are wide enough.
+    lut_rows : :class:`int`
+        Folding: rows, the last ones, whose multipliers are made of look-up tables.
     """
 
     input: FeatureMap
@@ -93,6 +96,7 @@ class Convolution:
     part: tuple[int, int] = (1, 1)
     requantizers: int = 1
     packed: bool = True
+    lut_rows: int = 0
 
     def __post_init__(self) -> None:
         shape = (self.output.channels, *self.kernel, self.input.channels)
@@ -110,6 +114,10 @@ class Convolution:
         if not 1 <= self.requantizers <= self.output.channels:
             raise ValueError(f"Requantizers must be between 1 and {self.output.channels!r} output "
                              f"channels, not {self.requantizers!r}")
+        if not 0 <= self.lut_rows <= self.rows or self.lut_rows % 2 != self.rows % 2 * (
+                self.lut_rows > 0):
+            raise ValueError(f"Rows of look-up tables must be whole pairs, the last ones, of "
+                             f"{self.rows!r} rows, not {self.lut_rows!r}")
         if self.passes > 1 and self.rows % self.requantizers:
             raise ValueError(f"Rows {self.rows!r} must be a multiple of the requantizers "
                              f"{self.requantizers!r}, or outputs straddle passes")
@@ -184,13 +192,18 @@ class Convolution:
         return Timing(inputs=(window,), outputs=(output,), cycles=cycles)
 
     def resources(self, device: Device) -> Resources:
-        pair = self._pair_cost(2, device) * (self.rows // 2)
-        return (pair + self._pair_cost(1, device) * (self.rows % 2)
-                + WindowReader.cost(self.window, device) + self.drain.resources(device))
+        cost = WindowReader.cost(self.window, device) + self.drain.resources(device)
+        for (rows, kind), times in collections.Counter(self._pairs).items():
+            cost += RowPair.cost(rows=rows, columns=self.columns, depth=self.passes * self.steps,
+                                 acc_width=self.acc_width, kind=kind, device=device) * times
+        return cost
 
-    def _pair_cost(self, rows: int, device: Device) -> Resources:
-        return RowPair.cost(rows=rows, columns=self.columns, depth=self.passes * self.steps,
-                            acc_width=self.acc_width, packed=self.packed, device=device)
+    @property
+    def _pairs(self) -> list[tuple[int, str]]:
+        """Rows of each pair, and what multiplies in it."""
+        others = self.rows - self.lut_rows
+        return [(min(2, self.rows - first), "lut" if first >= others else
+                 "packed" if self.packed else "dsp") for first in range(0, self.rows, 2)]
 
     def foldings(self) -> Iterator[Self]:
         """Rows, lanes and parts that save a pass or a step, and the fewest requantizers that keep
@@ -221,13 +234,14 @@ class Convolution:
     def contents(self) -> dict[str, tuple[int, list[int]]]:
         """Words of each memory, by the end of its file's name."""
         contents = {}
-        for k, (rows, weights) in enumerate(self._pair_weights()):
-            width = RowPair.word_width(rows=rows, columns=self.columns, packed=self.packed)
-            contents[f"_pair_{k}_weights.mem"] = width, RowPair.pack(weights, self.packed)
+        for k, ((rows, kind), weights) in enumerate(zip(self._pairs, self._pair_weights(),
+                                                        strict=True)):
+            width = RowPair.word_width(rows=rows, columns=self.columns, kind=kind)
+            contents[f"_pair_{k}_weights.mem"] = width, RowPair.pack(weights, kind)
         return contents | self.drain.contents()
 
-    def _pair_weights(self) -> Iterator[tuple[int, np.ndarray]]:
-        """Rows and weights, shape (steps, rows, columns), of each pair, in the order of steps."""
+    def _pair_weights(self) -> Iterator[np.ndarray]:
+        """Weights of each pair, shape (steps, rows, columns)."""
         window, (part_rows, part_columns) = self.window, self.part
         (kernel_rows, kernel_columns), groups = window.parts, window.groups
         padded = np.zeros((self.passes * self.rows, kernel_rows * part_rows,
@@ -239,8 +253,7 @@ class Convolution:
         steps = split.transpose(0, 2, 4, 6, 1, 3, 5, 7).reshape(
             self.passes * self.steps, self.rows, self.columns)
         for first in range(0, self.rows, 2):
-            pair = steps[:, first:first + 2]
-            yield pair.shape[1], pair
+            yield steps[:, first:first + 2]
 
     def create(self) -> "Convolver":
         return Convolver(self)
@@ -294,10 +307,11 @@ class Convolver(wiring.Component):
 
         x = window.o
         pairs, sums = [], []
-        for k, (rows, weights) in enumerate(spec._pair_weights()):
-            size = {"rows": rows, "columns": spec.columns, "depth": len(weights),
-                    "acc_width": spec.acc_width, "packed": spec.packed}
-            words = RowPair.pack(weights, spec.packed) if platform is None else None
+        contents = spec.contents() if platform is None else {}
+        for k, (rows, kind) in enumerate(spec._pairs):
+            size = {"rows": rows, "columns": spec.columns, "depth": spec.passes * spec.steps,
+                    "acc_width": spec.acc_width, "kind": kind}
+            _, words = contents.get(f"_pair_{k}_weights.mem", (0, None))
             pair = Once(RowPair(words=words, **size), key=("row_pair", *size.items()),
                         name="row_pair", file=f"_pair_{k}")
             m.submodules[f"pair_{k}"] = pair

@@ -13,6 +13,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..device import Device, Resources
 from ..memories import Load, LoadedMemory, chain_loads
+from ..multiplier import LATENCY, dsp_product
 from ..operator import Constants, FeatureMap, StreamShape, Timing
 from ..streams import connect_streams
 from .drain import Drain
@@ -207,7 +208,7 @@ class ChannelReducer(wiring.Component):
     def latency(terms: int, *, weighted: bool) -> int:
         """Cycles from a window to the sums that it ends: operands, two for the product where
         there is one, tree, accumulator."""
-        return (4 if weighted else 2) + tree_levels(terms)
+        return 2 + (LATENCY if weighted else 0) + tree_levels(terms)
 
     def elaborate(self, platform):
         m = Module()
@@ -232,7 +233,8 @@ class ChannelReducer(wiring.Component):
         memories = []
         if self._weighted:
             weights = self._weights(m, window.ahead)
-            terms = [self._product(m, k, term, weights.r_data.word_select(k, 8).as_signed())
+            terms = [dsp_product(m, f"product_{k}", term,
+                                 weights.r_data.word_select(k, 8).as_signed())
                      for k, term in enumerate(terms)]
             memories.append(weights)
         sums = []
@@ -256,9 +258,3 @@ class ChannelReducer(wiring.Component):
             m.d.sync += address.eq(Mux(address == depth - 1, 0, address + 1))
         m.d.comb += weights.r_addr.eq(address)
         return weights
-
-    def _product(self, m, k: int, x: Value, weight: Value) -> Value:
-        early = Signal(signed(16), name=f"product_{k}_early", reset_less=True)
-        product = Signal(signed(16), name=f"product_{k}", reset_less=True)
-        m.d.sync += [early.eq(x * weight), product.eq(early)]
-        return product

@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..device import Device, Resources
 from ..memories import Load, LoadedMemory, chain_loads
+from ..multiplier import LATENCY, dsp_product, lut_product, with_carry
 
 
 __all__ = ["RowPair", "adder_tree", "join_fields", "tree_levels"]
@@ -57,16 +58,18 @@ def adder_tree(m, name: str, terms: list[Value], carries: list[Value] = ()) -> t
     return terms[0], carries
 
 
-def with_carry(a: Value, b: Value, carry: Value) -> Value:
-    """:py:`a + b + carry` as one adder: synthesis finds no carry input in a sum of three."""
-    total = Cat(Const(1, 1), a).as_signed() + Cat(carry, b).as_signed()
-    return total[1:].as_signed()
+LUT_PRODUCT = 62  # look-up tables of an 8 x 8 product
+
+
+def row_kind(kind: str, rows: int) -> str:
+    """What multiplies in so many rows: one row has nothing to share a multiplier with."""
+    return "dsp" if kind == "packed" and rows == 1 else kind
 
 
 class RowPair(wiring.Component):
     """One or two rows of a matrix times a vector, a part of the columns in each step.
 
-    With ``packed``, both rows share a multiplier: it makes
+    Of the kind ``"packed"``, both rows share a multiplier: it makes
     :py:`((high << 16) + low) * x`, whose halves are the two products, the upper one less 1 where
     the lower one is negative. The memory holds the upper weight already so reduced where the lower
     one is negative, so that putting the operand together needs no adder.
@@ -81,8 +84,8 @@ class RowPair(wiring.Component):
         Steps of the whole matrix; steps follow one another in order, for ever.
     acc_width : :class:`int`
         Bits of a sum.
-    packed : :class:`bool`
-        Whether two rows share multipliers.
+    kind : :class:`str`
+        What multiplies: ``"packed"``, a DSP for two rows; ``"dsp"``, one for each; ``"lut"``.
     words : sequence of :class:`int`
         What the weights' memory holds; see :meth:`pack`.
 
@@ -100,13 +103,13 @@ class RowPair(wiring.Component):
         The weights' load chain.
     """
 
-    def __init__(self, *, rows: int, columns: int, depth: int, acc_width: int, packed: bool,
+    def __init__(self, *, rows: int, columns: int, depth: int, acc_width: int, kind: str,
                  words=None):
         self._rows = rows
         self._columns = columns
         self._depth = depth
         self._acc_width = acc_width
-        self._packed = packed and rows == 2
+        self._kind = row_kind(kind, rows)
         self._words = words
         super().__init__({
             "ahead": In(1), "first": In(1), "x": In(8 * columns),
@@ -116,40 +119,41 @@ class RowPair(wiring.Component):
     @staticmethod
     def latency(columns: int) -> int:
         """Cycles from a vector to its sum: operands, two for the product, tree, accumulator."""
-        return 4 + tree_levels(columns)
+        return 2 + LATENCY + tree_levels(columns)
 
     @staticmethod
-    def word_width(*, rows: int, columns: int, packed: bool) -> int:
+    def word_width(*, rows: int, columns: int, kind: str) -> int:
         """Bits of the weights of a step."""
-        return columns * (17 if packed and rows == 2 else 8 * rows)
+        return columns * (17 if row_kind(kind, rows) == "packed" else 8 * rows)
 
     @classmethod
-    def pack(cls, weights: np.ndarray, packed: bool) -> list[int]:
+    def pack(cls, weights: np.ndarray, kind: str) -> list[int]:
         """Words of the memory for weights of shape (steps, rows, columns)."""
-        if packed and weights.shape[1] == 2:
+        if row_kind(kind, weights.shape[1]) == "packed":
             high, low = weights[:, 1], weights[:, 0]
             fields = (low & 0xFF) | ((high - (low < 0)) & 0x1FF) << 8
             return join_fields(fields, 17)
         return join_fields(weights.transpose(0, 2, 1).reshape(len(weights), -1) & 0xFF, 8)
 
     @classmethod
-    def cost(cls, *, rows: int, columns: int, depth: int, acc_width: int, packed: bool,
+    def cost(cls, *, rows: int, columns: int, depth: int, acc_width: int, kind: str,
              device: Device) -> Resources:
         """What it takes."""
-        packed = packed and rows == 2
+        kind = row_kind(kind, rows)
         tree = rows * sum(math.ceil(columns / 2 ** (level + 1)) * (17 + level)
                           for level in range(tree_levels(columns)))
         arithmetic = Resources(
-            dsp=columns if packed else rows * columns,
-            lut=tree + rows * acc_width + 20,
+            dsp={"packed": columns, "dsp": rows * columns, "lut": 0}[kind],
+            lut=tree + rows * acc_width + 20 + (LUT_PRODUCT * rows * columns if kind == "lut"
+                                                else 0),
             ff=tree + rows * acc_width + 8 * columns + columns // 2 + 30)
-        width = cls.word_width(rows=rows, columns=columns, packed=packed)
+        width = cls.word_width(rows=rows, columns=columns, kind=kind)
         return arithmetic + LoadedMemory.cost(width=width, depth=depth, device=device)
 
     def elaborate(self, platform):
         m = Module()
         rows, columns = self._rows, self._columns
-        width = self.word_width(rows=rows, columns=columns, packed=self._packed)
+        width = self.word_width(rows=rows, columns=columns, kind=self._kind)
         m.submodules.weights = weights = LoadedMemory(
             width=width, depth=self._depth, words=self._words, file="_weights.mem")
         chain_loads(m, self, weights)
@@ -180,19 +184,13 @@ class RowPair(wiring.Component):
 
     def _products(self, m, k: int, x: Value, word: Value) -> list[tuple[Value, Value | None]]:
         """For each row its product, and a carry that belongs to it; two cycles after x."""
-        if not self._packed:
-            return [(self._product(m, f"product_{row}_{k}", x, word.word_select(row, 8)
-                                   .as_signed()), None) for row in range(self._rows)]
+        if self._kind != "packed":
+            product = lut_product if self._kind == "lut" else dsp_product
+            return [(product(m, f"product_{row}_{k}", x, word.word_select(row, 8).as_signed()),
+                     None) for row in range(self._rows)]
         both = Cat(word[:8], word[7].replicate(8), word[8:17]).as_signed()
-        product = self._product(m, f"product_{k}", x, both)
+        product = dsp_product(m, f"product_{k}", x, both)
         return [(product[:16].as_signed(), None), (product[16:].as_signed(), product[15])]
-
-    def _product(self, m, name: str, x: Value, weight: Value) -> Value:
-        """Their product with two registers, which a DSP has inside."""
-        early = Signal(signed(len(x) + len(weight)), name=f"{name}_early", reset_less=True)
-        product = Signal.like(early, name=name, reset_less=True)
-        m.d.sync += [early.eq(x * weight), product.eq(early)]
-        return product
 
 
 def join_fields(fields: np.ndarray, width: int) -> list[int]:

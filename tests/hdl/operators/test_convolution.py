@@ -34,6 +34,10 @@ SPECS = {
     "one row": convolution((6, 6, 2), 1, (2, 2), lanes=2, part=(2, 2), packed=False),
     "two products": convolution((5, 5, 3), 4, (3, 3), rows=4, lanes=2, part=(1, 3),
                                 requantizers=2, packed=False),
+    "look-up tables": convolution((5, 5, 3), 6, (3, 3), rows=6, lanes=3, part=(1, 3),
+                                  requantizers=2, lut_rows=2),
+    "odd look-up tables": convolution((5, 5, 3), 3, (3, 3), rows=3, lanes=3, part=(1, 3),
+                                      lut_rows=3),
     "odd rows": convolution((5, 5, 3), 3, (3, 3), rows=3, lanes=2, part=(1, 3)),
     "a map of one row": convolution((1, 10, 3), 4, (1, 3), padding=(0, 1, 0, 1), rows=4, lanes=3,
                                     part=(1, 3), requantizers=4),
@@ -86,6 +90,7 @@ def test_shared_multipliers():
     assert spec.multipliers == 4 * 27
     assert spec.resources(device).dsp == 2 * 27 + 4
     assert SPECS["two products"].resources(device).dsp == 4 * 6 + 2
+    assert SPECS["look-up tables"].resources(device).dsp == 2 * 9 + 2
 
 
 @pytest.mark.parametrize(("rows", "channels", "cycles", "expected"),
