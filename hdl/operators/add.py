@@ -1,15 +1,24 @@
 """Addition of feature maps of different scales: residual connections."""
 
 import dataclasses
+from collections.abc import Iterator
+from typing import Self
 
 import numpy as np
+from amaranth import *
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
 
 from ..device import Device, Resources
-from ..operator import FeatureMap, Input, Output, StreamShape, Timing
-from .requantize import round_shift
+from ..operator import FeatureMap, StreamShape, Timing
+from ..streams import OutputQueue
+from .beats import beat_timing, full_rate_places, give_beats, issue_beats
+from .matvec import adder_tree, tree_levels
+from .requantize import MULTIPLIER_WIDTH, check_range, clamped, round_shift, rounded
+from .window import delayed, fewest_for_each
 
 
-__all__ = ["Add"]
+__all__ = ["Add", "Adder"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,6 +38,11 @@ class Add:
     output : :class:`FeatureMap`
     lanes : :class:`int`
         Folding: channels at once.
+
+    Raises
+    ------
+    ValueError
+        If operands and output differ in size, or a parameter is out of its range.
     """
 
     operands: tuple[FeatureMap, ...]
@@ -41,6 +55,26 @@ class Add:
     output: FeatureMap
     lanes: int = 1
 
+    def __post_init__(self) -> None:
+        count = len(self.operands)
+        if count < 2 or (len(self.zeros), len(self.scales)) != (count, count):
+            raise ValueError(f"Two operands or more, and as many zeros and scales, are added, not "
+                             f"{count!r}, {len(self.zeros)!r} and {len(self.scales)!r}")
+        for each, zero, scale in zip(self.operands, self.zeros, self.scales, strict=True):
+            if each.shape != self.output.shape:
+                raise ValueError(f"Operands must have the output's size {self.output.shape!r}, "
+                                 f"not {each.shape!r}")
+            if not each.low <= zero <= each.high:
+                raise ValueError(f"Zero point must be between {each.low!r} and {each.high!r}, "
+                                 f"not {zero!r}")
+            if not 0 <= scale < 1 << MULTIPLIER_WIDTH:
+                raise ValueError(f"Scales must have {MULTIPLIER_WIDTH!r} bits at most and not be "
+                                 f"negative, not {scale!r}")
+        if not 1 <= self.shift <= 63:
+            raise ValueError(f"Shift must be between 1 and 63, not {self.shift!r}")
+        check_range(self.low, self.high, self.output)
+        StreamShape(map=self.output, lanes=self.lanes)
+
     @property
     def inputs(self) -> tuple[StreamShape, ...]:
         return tuple(StreamShape(map=each, lanes=self.lanes) for each in self.operands)
@@ -52,7 +86,97 @@ class Add:
     macs = 0
     multipliers = 0
 
+    @property
+    def stages(self) -> int:
+        """Cycles from an issue to its values: difference, two for the product, sum, rounding,
+        clamp."""
+        return 5 + tree_levels(len(self.operands))
+
+    @property
+    def interval(self) -> int:
+        return self.outputs[0].beats
+
     def compute(self, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
         total = sum((x - zero) * scale for x, zero, scale in
                     zip(inputs, self.zeros, self.scales, strict=True))
         return (np.clip(round_shift(total, self.shift) + self.zero, self.low, self.high),)
+
+    def timing(self) -> Timing:
+        return beat_timing(self.outputs[0].beats, inputs=len(self.operands), stages=self.stages)
+
+    def resources(self, device: Device) -> Resources:
+        one = Resources()
+        for each, zero, scale in zip(self.operands, self.zeros, self.scales, strict=True):
+            product = each.width + 1 + scale.bit_length()
+            power = scale & scale - 1 == 0  # wires, no product
+            one += Resources(dsp=0 if power else device.dsps(each.width + 1, MULTIPLIER_WIDTH + 1),
+                             lut=each.width + 1 if zero else 0,
+                             ff=each.width + 1 + (product if power or device.family != "xc7"
+                                                  else 0))
+        total = max(map(int.bit_length, self.scales)) + max(
+            each.width for each in self.operands) + tree_levels(len(self.operands)) + 1
+        scaled = max(1, total - self.shift + 1)
+        one += Resources(lut=(len(self.operands) - 1) * total + self.shift // 5
+                         + 3 * scaled // 2 + self.output.width // 2,
+                         ff=(len(self.operands) - 1) * total + scaled + self.output.width)
+        queue = OutputQueue.cost(width=self.outputs[0].width,
+                                 places=full_rate_places(self.stages), device=device)
+        return one * self.lanes + queue + Resources(lut=2, ff=self.stages)
+
+    def foldings(self) -> Iterator[Self]:
+        return (dataclasses.replace(self, lanes=lanes)
+                for lanes in fewest_for_each(self.output.channels))
+
+    def contents(self) -> dict[str, tuple[int, list[int]]]:
+        return {}
+
+    def create(self) -> "Adder":
+        return Adder(self)
+
+
+class Adder(wiring.Component):
+    """Hardware of :class:`Add`; a beat per cycle.
+
+    Members
+    -------
+    i_0, i_1, ... : :py:`In(stream)`
+        Operands; a beat of each is taken in the same cycle.
+    o : :py:`Out(stream)`
+    """
+
+    def __init__(self, spec: Add):
+        self._spec = spec
+        super().__init__({f"i_{k}": In(shape.signature) for k, shape in enumerate(spec.inputs)}
+                         | {"o": Out(spec.outputs[0].signature)})
+
+    def elaborate(self, platform):
+        m = Module()
+        spec = self._spec
+        inputs = [getattr(self, f"i_{k}") for k in range(len(spec.operands))]
+        m.submodules.queue = queue = OutputQueue(spec.outputs[0].layout,
+                                                 places=full_rate_places(spec.stages))
+        wiring.connect(m, queue.o, wiring.flipped(self.o))
+        valid = issue_beats(m, inputs=inputs, queue=queue, stages=spec.stages)
+
+        results = []
+        for lane in range(spec.lanes):
+            products = [self._product(m, lane, k, Value.cast(i.payload))
+                        for k, i in enumerate(inputs)]
+            total, _ = adder_tree(m, f"lane_{lane}", products)
+            whole = rounded(total, spec.shift)
+            scaled = Signal(whole.shape(), name=f"scaled_{lane}", reset_less=True)
+            y = Signal(spec.output.width, name=f"y_{lane}", reset_less=True)
+            m.d.sync += [scaled.eq(whole),
+                         y.eq(clamped(scaled, zero=spec.zero, low=spec.low, high=spec.high))]
+            results.append(y)
+        give_beats(m, queue, spec.outputs[0], valid=valid, word=Cat(results))
+        return m
+
+    def _product(self, m, lane, k, beat):
+        spec = self._spec
+        x = beat.word_select(lane, spec.operands[k].width)
+        if spec.operands[k].signed:
+            x = x.as_signed()
+        d = Signal(signed(spec.operands[k].width + 1), name=f"d_{lane}_{k}", reset_less=True)
+        m.d.sync += d.eq(x - spec.zeros[k])
+        return delayed(m, f"product_{lane}_{k}", d * spec.scales[k], 2)[-1].as_signed()

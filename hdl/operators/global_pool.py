@@ -54,7 +54,7 @@ class GlobalAveragePool:
             raise ValueError(f"Output must have the size {(1, 1, self.input.channels)!r}, "
                              f"not {self.output.shape!r}")
         StreamShape(map=self.input, lanes=self.lanes)
-        self.requantization.check(channels=self.output.channels, element=self.output.element)
+        self.requantization.check(self.output)
 
     @property
     def inputs(self) -> tuple[StreamShape, ...]:

@@ -1,7 +1,6 @@
 """Requantisation: accumulator words to narrower activation words."""
 
 import dataclasses
-import math
 
 import numpy as np
 from amaranth import *
@@ -9,10 +8,11 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..device import Device, Resources
-from ..operator import Constants
+from ..operator import Constants, FeatureMap
 
 
-__all__ = ["Requantization", "Requantizer", "clamped", "round_shift", "rounded"]
+__all__ = ["MULTIPLIER_WIDTH", "Requantization", "Requantizer", "check_range", "clamped",
+           "round_shift", "rounded"]
 
 
 MULTIPLIER_WIDTH = 17
@@ -23,6 +23,19 @@ def round_shift(x: np.ndarray, shift) -> np.ndarray:
     """:py:`x / 2 ** shift` to the nearest integer, ties to even."""
     to_even = (x >> shift) & 1
     return (x + (1 << np.asarray(shift) - 1) - 1 + to_even) >> shift
+
+
+def check_range(low: int, high: int, output: FeatureMap) -> None:
+    """Whether a range of values fits an output.
+
+    Raises
+    ------
+    ValueError
+        If it does not, or is empty.
+    """
+    if not output.low <= low <= high <= output.high:
+        raise ValueError(f"Range must lie between {output.low!r} and {output.high!r}, "
+                         f"not {low!r} and {high!r}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,23 +95,19 @@ class Requantization:
         scaled = round_shift(x * self.multiplier.values, self._shifts)
         return np.clip(scaled + self.zero, self.low, self.high)
 
-    def check(self, *, channels: int, element: Shape) -> None:
+    def check(self, output: FeatureMap) -> None:
         """Whether it fits an output.
 
         Raises
         ------
         ValueError
-            If it is for another number of channels, or its range exceeds that of the element.
+            If it is for another number of channels, or its range exceeds that of the values.
         """
         for name, values in (("Multipliers", self.multiplier.values), ("Shifts", self._shifts)):
-            if values.ndim and len(values) not in (1, channels):
-                raise ValueError(f"{name} must be one, or one for each of {channels!r} channels, "
-                                 f"not {len(values)!r}")
-        least = -(1 << element.width - 1) if element.signed else 0
-        most = least + (1 << element.width) - 1
-        if not least <= self.low <= self.high <= most:
-            raise ValueError(f"Range must lie between {least!r} and {most!r}, "
-                             f"not {self.low!r} and {self.high!r}")
+            if values.ndim and len(values) not in (1, output.channels):
+                raise ValueError(f"{name} must be one, or one for each of {output.channels!r} "
+                                 f"channels, not {len(values)!r}")
+        check_range(self.low, self.high, output)
 
     def lane_width(self, bias_width: int) -> int:
         """Bits of one lane's parameters."""

@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
-from amaranth.hdl import signed
 from amaranth.sim import Simulator
 
-from fcnnx.hdl.operator import Constants
+from fcnnx.hdl.operator import Constants, FeatureMap
 from fcnnx.hdl.operators.requantize import Requantization, Requantizer, round_shift
 
 
@@ -106,8 +105,9 @@ def test_errors(change, message):
 
 
 def test_check():
-    make().check(channels=5, element=signed(8))
+    output = FeatureMap(rows=1, columns=1, channels=5)
+    make().check(output)
     with pytest.raises(ValueError, match=r"^Multipliers must be one, or one for each of 4"):
-        make().check(channels=4, element=signed(8))
+        make().check(output.resized(channels=4))
     with pytest.raises(ValueError, match=r"^Range must lie between -64 and 63, not -128 and 127"):
-        make().check(channels=5, element=signed(7))
+        make().check(output.resized(width=7))
