@@ -20,8 +20,8 @@ from fcnnx.hdl.operators.pooling import AveragePool, MaxPool
 from fcnnx.hdl.operators.prelu import PRelu
 from fcnnx.hdl.operators.requantize import Requantization
 
-from .fixed import channel_scales, common_scales
-from .tensors import Integers, Pointwise, Quantization, Refused
+from .fixed import channel_scales, common_scales, fit_scales
+from .tensors import Integers, Pointwise, Quantization
 
 
 __all__ = ["Greatest", "Group", "Means", "Products", "Slopes", "Sums"]
@@ -67,8 +67,9 @@ class Group(abc.ABC):
         """Of sums whose unit is ``scales``, one for each channel or one for all."""
         multipliers, shifts = channel_scales(np.asarray(scales) / np.float64(output.scale))
         low, high = output.range(self.low, self.high)
-        return Requantization(multiplier=Constants(multipliers), shift=Constants(shifts),
-                              zero=output.zero, low=low, high=high)
+        shift = shifts if isinstance(shifts, int) else Constants(shifts)
+        return Requantization(multiplier=Constants(multipliers), shift=shift, zero=output.zero,
+                              low=low, high=high)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -187,12 +188,21 @@ class Slopes(Group):
         return (self.x.integers,)
 
     def operator(self, output: Quantization) -> Operator:
-        ratio = np.float64(self.x.quantization.scale) / np.float64(output.scale)
-        scales, shift = common_scales(ratio * np.append(self.slopes.astype(np.float64), 1))
+        given = self.x.quantization
+        slopes = np.append(self.slopes, 1).astype(np.float32)
+        ratio = np.float64(given.scale) / np.float64(output.scale)
+        scales, shift = common_scales(ratio * slopes.astype(np.float64))
         low, high = output.range(self.low, self.high)
-        return PRelu(input=self.input, output=output.map(*self.input.shape),
-                     zero=self.x.quantization.zero, zero_out=output.zero, scale=int(scales[-1]),
-                     slopes=Constants(scales[:-1]), shift=shift, low=low, high=high)
+        x = np.arange(given.low, given.high + 1)
+        results = output.quantize(given.dequantize(x) * slopes[:, None]) - output.zero
+        results = np.clip(results, low - output.zero, high - output.zero)
+        scales = np.concatenate([
+            fit_scales(scales[part], shift, x[sign] - given.zero, results[part][:, sign],
+                       low - output.zero, high - output.zero)
+            for part, sign in ((slice(-1), x < given.zero), (slice(-1, None), x >= given.zero))])
+        return PRelu(input=self.input, output=output.map(*self.input.shape), zero=given.zero,
+                     zero_out=output.zero, scale=int(scales[-1]), slopes=Constants(scales[:-1]),
+                     shift=shift, low=low, high=high)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

@@ -14,7 +14,8 @@ from fcnnx.network import Network, Port
 
 from .graph import Graph, Node
 from .load import ModelSource, check_weights, infer, load
-from .lower import OPERATORS, Context
+from .lower import OPERATORS
+from .operands import Context
 from .quantize import check_calibration, quantize
 from .simplify import fold_constants, is_quantized, simplify_float
 from .stages import Stages
@@ -24,8 +25,8 @@ from .tensors import Given, Hosted, Integers, Origin, Pointwise, Refused
 __all__ = ["Imported", "import_models"]
 
 
-NO_CALIBRATION = ("No calibration data: the model was quantised with random inputs, and its accuracy "
-                  "means nothing. Give some with --calibration.")
+NO_CALIBRATION = ("No calibration data: the model was quantised with random inputs, and its "
+                  "accuracy means nothing. Give some with --calibration.")
 UNUSED_CALIBRATION = "The model is quantised already: its calibration data were not used."
 
 

@@ -16,7 +16,7 @@ from fcnnx.errors import BadInput, Problem
 from .graph import Graph, quiet
 
 
-__all__ = ["ModelSource", "infer", "load", "network_name"]
+__all__ = ["ModelSource", "check_weights", "infer", "load", "network_name"]
 
 
 OLDEST_OPSET, OPSET = 7, 13
@@ -152,8 +152,9 @@ def _bind(source: ModelSource, model: onnx.ModelProto) -> None:
     inputs = [each for each in model.graph.input if each.name not in constants]
     del model.graph.input[:]
     model.graph.input.extend(inputs)
-    problems = [Problem(where=f"{source.name}/{name}", reason="--shape names no input of the model.",
-                        remedy=f"It has {', '.join(repr(each.name) for each in inputs)}.")
+    known = ", ".join(repr(each.name) for each in inputs)
+    problems = [Problem(where=f"{source.name}/{name}",
+                        reason="--shape names no input of the model.", remedy=f"It has {known}.")
                 for name in source.shapes if name not in {each.name for each in inputs}]
     for each in model.graph.input:
         problems += _bind_input(source, each)

@@ -10,217 +10,93 @@ import numpy as np
 from fcnnx.hdl.operator import FeatureMap
 
 from .fuse import Greatest, Group, Means, Products, Slopes, Sums
-from .graph import Node
-from .stages import Stages
-from .tensors import Given, Hosted, Integers, Pointwise, Quantization, Refused, Weights
+from .operands import (
+    NCHW,
+    Context,
+    bias_of,
+    check_windows,
+    floats,
+    is_constant,
+    kernel_of,
+    per_channel,
+    quantized,
+    raster_index,
+    take_padding,
+    window_of,
+)
+from .tensors import Hosted, Integers, Pointwise, Quantization, Refused, Weights
 
 
-__all__ = ["OPERATORS", "Context", "OnnxOperator", "supported"]
-
-
-NCHW = (2, 3, 1)
-
-
-@dataclasses.dataclass(frozen=True)
-class Context:
-    """What an operator's function may need beside its inputs.
-
-    Parameters
-    ----------
-    node : :class:`Node`
-    stages : :class:`Stages`
-    shapes, types : mappings
-        Of the graph's tensors.
-    """
-
-    node: Node
-    stages: Stages
-    shapes: dict[str, tuple[int, ...]]
-    types: dict[str, np.dtype]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Of the output."""
-        if self.node.outputs[0] not in self.shapes:
-            raise Refused("the shape of its output depends on values.",
-                          "Export the model with fixed shapes.")
-        return self.shapes[self.node.outputs[0]]
-
-    def attribute(self, name: str, default: Any = None) -> Any:
-        return self.node.attributes.get(name, default)
-
-
-def _quantized(x: Any) -> Pointwise:
-    """An activation that has just been dequantised."""
-    if isinstance(x, Pointwise) and not x.functions:
-        return x
-    if isinstance(x, Hosted):
-        raise Refused("it follows a Softmax or Sigmoid, which are computed at an output only.",
-                      "End the model there.")
-    if isinstance(x, (np.ndarray, Weights)):
-        raise Refused("its first input is constant.", "Put the constant second.")
-    raise Refused("its input is not quantised.",
-                  "Put QuantizeLinear and DequantizeLinear before it, or give the float model.")
-
-
-def _floats(x: Any) -> np.ndarray:
-    return x.values if isinstance(x, Weights) else x
-
-
-def _constant(x: Any) -> bool:
-    return isinstance(x, (np.ndarray, Weights))
-
-
-def _per_channel(values: np.ndarray, index: np.ndarray, channels: int) -> np.ndarray:
-    """One value for each channel of constants that meet a tensor with this raster index."""
-    try:
-        spread = np.broadcast_to(values, index.shape)
-    except ValueError:
-        raise Refused(f"its constant of shape {list(values.shape)} would enlarge the activations "
-                      f"of shape {list(index.shape)}.") from None
-    flat = np.empty(index.size, np.float64)
-    flat[index.ravel()] = spread.ravel()
-    pixels = flat.reshape(-1, channels)
-    if (pixels != pixels[0]).any():
-        raise Refused("its constant differs from pixel to pixel.",
-                      "Use one value, or one for each channel.")
-    return pixels[0]
-
-
-def _raster_index(map: FeatureMap) -> np.ndarray:
-    """Of a map in a tensor of the shape (1, channels, rows, columns)."""
-    return np.arange(map.size).reshape(map.shape).transpose(2, 0, 1)[None]
-
-
-def _kernel(x: Any, axis: int) -> tuple[np.ndarray, np.ndarray]:
-    """Weights and their scales, output channels (``axis``) first."""
-    if isinstance(x, np.ndarray):
-        raise Refused("its weights are not quantised.", "Quantise them to 8 bits, symmetrically.")
-    if not isinstance(x, Weights):
-        raise Refused("its weights are not constant.")
-    if x.zeros.any():
-        raise Refused(f"its weights have a zero point other than 0 (node {x.node}).",
-                      "Quantise weights symmetrically.")
-    if x.integers.min() < -128 or x.integers.max() > 127:
-        raise Refused(f"its weights do not fit 8 signed bits (node {x.node}).")
-    scales = np.moveaxis(np.broadcast_to(x.scale, x.integers.shape), axis, 0)
-    scales = scales.reshape(len(scales), -1)
-    if (scales != scales[:, :1]).any():
-        raise Refused("the scales of its weights differ within an output channel.",
-                      "Quantise weights per output channel, or per tensor.")
-    return np.moveaxis(x.integers, axis, 0).astype(np.int64), scales[:, 0]
-
-
-def _bias(x: Any, channels: int) -> np.ndarray:
-    if x is None:
-        return np.zeros(channels)
-    if not _constant(x):
-        raise Refused("its bias is not constant.")
-    return np.broadcast_to(_floats(x).astype(np.float64).ravel(), (channels,))
-
-
-def _window(context: Context, map: FeatureMap,
-            kernel: tuple[int, ...]) -> tuple[tuple[int, int], tuple[int, int, int, int]]:
-    """Strides and padding."""
-    if len(kernel) != 2:
-        raise Refused(f"it has {len(kernel)} spatial dimensions.",
-                      "Two-dimensional operators are supported.")
-    if any(each != 1 for each in context.attribute("dilations", ())):
-        raise Refused("dilation is not supported.")
-    strides = tuple(context.attribute("strides", (1, 1)))
-    automatic = context.attribute("auto_pad", "NOTSET")
-    padding = tuple(context.attribute("pads", (0, 0, 0, 0)))
-    if automatic == "VALID":
-        padding = (0, 0, 0, 0)
-    elif automatic != "NOTSET":
-        begin, end = [], []
-        for size, reach, stride in zip((map.rows, map.columns), kernel, strides, strict=True):
-            total = max((math.ceil(size / stride) - 1) * stride + reach - size, 0)
-            less, more = total // 2, total - total // 2
-            begin.append(less if automatic == "SAME_UPPER" else more)
-            end.append(more if automatic == "SAME_UPPER" else less)
-        padding = (*begin, *end)
-    if min(padding) < 0:
-        raise Refused("negative padding is not supported.")
-    return strides, padding
-
-
-def _padded(x: Pointwise, padding: tuple[int, ...]) -> tuple[Integers, tuple[int, ...]]:
-    """Takes the zeros of a Pad before it into the padding of a window."""
-    integers = x.integers
-    if not any(integers.padding) or integers.pad != x.quantization.zero:
-        return integers, padding
-    merged = tuple(a + b for a, b in zip(integers.padding, padding, strict=True))
-    return dataclasses.replace(integers, padding=(0, 0, 0, 0)), merged
+__all__ = ["OPERATORS", "OnnxOperator", "supported"]
 
 
 def conv(context: Context, x: Any, weights: Any, bias: Any = None) -> Products:
-    x = _quantized(x)
-    integers, scales = _kernel(weights, 0)
+    x = quantized(x)
+    integers, scales = kernel_of(weights, 0)
     kernel = integers.shape[2:]
-    map = x.integers.as_map(NCHW)
-    strides, padding = _window(context, map, kernel)
+    taken = x.integers.as_map(NCHW)
+    strides, padding = window_of(context, taken, kernel)
     groups = context.attribute("group", 1)
-    depthwise = groups > 1 and groups == map.channels
+    depthwise = groups > 1 and groups == taken.channels
     if groups > 1 and not (depthwise and len(integers) == groups):
-        raise Refused(f"{groups} groups of {map.channels} channels to {len(integers)} are not "
+        raise Refused(f"{groups} groups of {taken.channels} channels to {len(integers)} are not "
                       "supported.", "Use one group, or one for each channel and output.")
-    merged, padding = _padded(x, padding)
-    input = map if merged is x.integers else merged.origin.map
+    merged, padding = take_padding(x, padding)
+    given = taken if merged is x.integers else merged.origin.map
     weights = integers[:, 0] if depthwise else integers.transpose(0, 2, 3, 1)
     rows, columns = context.shape[2:]
-    output = input.resized(rows=rows, columns=columns, channels=len(integers))
-    return Products(name=context.node.name, index=_raster_index(output),
-                    x=dataclasses.replace(x, integers=merged), input=input, kernel=kernel,
+    output = given.resized(rows=rows, columns=columns, channels=len(integers))
+    return Products(name=context.node.name, index=raster_index(output),
+                    x=dataclasses.replace(x, integers=merged), input=given, kernel=kernel,
                     strides=strides, padding=padding, weights=weights, scales=scales,
-                    bias=_bias(bias, len(integers)), rows=rows, columns=columns)
+                    bias=bias_of(bias, len(integers)), rows=rows, columns=columns)
 
 
 def _matrix(context: Context, x: Any, weights: np.ndarray, scales: np.ndarray,
             bias: np.ndarray) -> Products:
     """A fully connected layer; weights of the shape (outputs, inputs)."""
-    x = _quantized(x)
+    x = quantized(x)
     if x.integers.index.size != weights.shape[1]:
         raise Refused(f"it multiplies a tensor of shape {list(x.integers.index.shape)}, and more "
                       "than one vector.", "Flatten the tensor first.")
-    input = x.integers.as_vector()
+    given = x.integers.as_vector()
     rasters = np.empty_like(weights)
     rasters[:, x.integers.raster().ravel()] = weights
     count = len(weights)
     return Products(name=context.node.name, index=np.arange(count).reshape(context.shape), x=x,
-                    input=input, kernel=(input.rows, input.columns),
-                    weights=rasters.reshape(count, *input.shape), scales=scales, bias=bias,
+                    input=given, kernel=(given.rows, given.columns),
+                    weights=rasters.reshape(count, *given.shape), scales=scales, bias=bias,
                     rows=1, columns=1)
 
 
 def gemm(context: Context, x: Any, weights: Any, bias: Any = None) -> Products:
     if context.attribute("transA", 0):
         raise Refused("its first input is transposed (transA).")
-    integers, scales = _kernel(weights, 0 if context.attribute("transB", 0) else 1)
+    integers, scales = kernel_of(weights, 0 if context.attribute("transB", 0) else 1)
     scales = scales.astype(np.float64) * context.attribute("alpha", 1.0)
     if (scales < 0).any():
         raise Refused("alpha is negative.")
-    offset = _bias(bias, len(integers)) * context.attribute("beta", 1.0)
+    offset = bias_of(bias, len(integers)) * context.attribute("beta", 1.0)
     return _matrix(context, x, integers, scales, offset)
 
 
 def matmul(context: Context, x: Any, weights: Any) -> Products:
-    if _constant(x):
+    if is_constant(x):
         raise Refused("its first input is constant.")
     if isinstance(weights, Weights) and weights.integers.ndim != 2:
         raise Refused(f"its weights have {weights.integers.ndim} dimensions.", "They must have 2.")
-    integers, scales = _kernel(weights, 1)
+    integers, scales = kernel_of(weights, 1)
     return _matrix(context, x, integers, scales, np.zeros(len(integers)))
 
 
 def add(context: Context, *inputs: Any) -> Any:
-    constants = [_floats(each) for each in inputs if _constant(each)]
-    activations = [each for each in inputs if not _constant(each)]
+    constants = [floats(each) for each in inputs if is_constant(each)]
+    activations = [each for each in inputs if not is_constant(each)]
     if len(activations) > 1:
         terms = []
         for each in activations:
-            terms += each.terms if isinstance(each, Sums) and np.isinf([each.low, each.high]).all() \
-                else [_quantized(each)]
+            whole = isinstance(each, Sums) and np.isinf([each.low, each.high]).all()
+            terms += each.terms if whole else [quantized(each)]
         x = _sum(context, tuple(terms))
         if constants:
             raise Refused("it adds a constant to a sum of activations.", "Add it before.")
@@ -233,10 +109,10 @@ def add(context: Context, *inputs: Any) -> Any:
 
 def _add_constant(context: Context, x: Any, constant: np.ndarray) -> Any:
     if isinstance(x, Products) and np.isinf([x.low, x.high]).all():
-        return x.add(_per_channel(constant, x.index, len(x.weights)))
+        return x.add(per_channel(constant, x.index, len(x.weights)))
     if isinstance(x, Pointwise) and constant.size == 1 and constant.ndim <= x.index.ndim:
         value = constant.astype(np.float32).ravel()[0]
-        return x.then(context.node.name, lambda floats: floats + value)
+        return x.then(context.node.name, lambda x: x + value)
     raise Refused("it adds a constant to activations that no Conv, Gemm or MatMul has just made.",
                   "Put it right behind one, or use a single value.")
 
@@ -255,7 +131,7 @@ def _sum(context: Context, terms: tuple[Pointwise, ...]) -> Sums:
                 term.integers.origin.settle(places.reshape(shape))
     maps = tuple(term.integers.settled() for term in terms)
     index = terms[0].integers.raster()
-    if len({map.shape for map in maps}) > 1 or any(
+    if len({each.shape for each in maps}) > 1 or any(
             not np.array_equal(term.integers.raster(), index) for term in terms):
         raise Refused("it adds activations whose rows, columns and channels come in different "
                       "orders.", "Transpose them alike.")
@@ -265,12 +141,12 @@ def _sum(context: Context, terms: tuple[Pointwise, ...]) -> Sums:
 def _clipped(context: Context, x: Any, low: float, high: float) -> Any:
     if isinstance(x, Pointwise):
         bounds = np.float32(low), np.float32(high)
-        return x.then(context.node.name, lambda floats: np.clip(floats, *bounds))
+        return x.then(context.node.name, lambda x: np.clip(x, *bounds))
     if isinstance(x, Group):
         return x.clip(low, high)
     if isinstance(x, Greatest):
         return dataclasses.replace(x, inner=_clipped(context, x.inner, low, high))
-    return x if isinstance(x, Hosted) else _quantized(x)
+    return x if isinstance(x, Hosted) else quantized(x)
 
 
 def relu(context: Context, x: Any) -> Any:
@@ -278,10 +154,10 @@ def relu(context: Context, x: Any) -> Any:
 
 
 def clip(context: Context, x: Any, low: Any = None, high: Any = None) -> Any:
-    if not all(each is None or _constant(each) for each in (low, high)):
+    if not all(each is None or is_constant(each) for each in (low, high)):
         raise Refused("its bounds are not constant.")
-    low = -np.inf if low is None else float(_floats(low).item())
-    high = np.inf if high is None else float(_floats(high).item())
+    low = -np.inf if low is None else float(floats(low).item())
+    high = np.inf if high is None else float(floats(high).item())
     if low > high:
         raise Refused(f"its bounds are the wrong way round: {low} and {high}.")
     return _clipped(context, x, low, high)
@@ -291,9 +167,9 @@ def _leaky(context: Context, x: Any, slope: np.float32) -> Any:
     if isinstance(x, Hosted):
         return x
     if not isinstance(x, Pointwise):
-        x = _quantized(x)
+        x = quantized(x)
     return x.then(context.node.name,
-                  lambda floats: np.where(floats >= 0, floats, floats * slope))
+                  lambda x: np.where(x >= 0, x, x * slope))
 
 
 def leaky_relu(context: Context, x: Any) -> Any:
@@ -301,30 +177,18 @@ def leaky_relu(context: Context, x: Any) -> Any:
 
 
 def prelu(context: Context, x: Any, slope: Any) -> Any:
-    if not _constant(slope):
+    if not is_constant(slope):
         raise Refused("its slopes are not constant.")
-    slopes = _floats(slope)
+    slopes = floats(slope)
     if slopes.size == 1 or isinstance(x, Hosted):
         return _leaky(context, x, np.float32(slopes.ravel()[0]))
-    x = _quantized(x)
-    input = x.integers.settled()
+    x = quantized(x)
+    given = x.integers.settled()
     index = x.integers.raster()
-    values = _per_channel(slopes, index, input.channels)
+    values = per_channel(slopes, index, given.channels)
     if (values == values[0]).all():
         return _leaky(context, x, np.float32(values[0]))
-    return Slopes(name=context.node.name, index=index, x=x, input=input, slopes=values)
-
-
-def _whole_windows(context: Context, map: FeatureMap, kernel: tuple[int, int],
-                   strides: tuple[int, int], padding: tuple[int, int, int, int]) -> None:
-    """Refuses windows that reach over the padded map, or hold nothing but padding."""
-    top, left, bottom, right = padding
-    rest = ((map.rows + top + bottom - kernel[0]) % strides[0],
-            (map.columns + left + right - kernel[1]) % strides[1])
-    if context.attribute("ceil_mode", 0) and any(rest):
-        raise Refused("ceil_mode is not supported.", "Export it with floor, and pad before it.")
-    if max(top, bottom) >= kernel[0] or max(left, right) >= kernel[1]:
-        raise Refused(f"its padding {list(padding)} is as large as its kernel {list(kernel)}.")
+    return Slopes(name=context.node.name, index=index, x=x, input=given, slopes=values)
 
 
 def max_pool(context: Context, x: Any) -> Any:
@@ -334,78 +198,83 @@ def max_pool(context: Context, x: Any) -> Any:
     name = context.node.name
     if isinstance(x, (Pointwise, Integers)) and not getattr(x, "functions", ()):
         integers = x.integers if isinstance(x, Pointwise) else x
-        map = integers.as_map(NCHW)
-        strides, padding = _window(context, map, kernel)
-        _whole_windows(context, map, kernel, strides, padding)
+        taken = integers.as_map(NCHW)
+        strides, padding = window_of(context, taken, kernel)
+        check_windows(context, taken, kernel, strides, padding)
         rows, columns = context.shape[2:]
-        index = _raster_index(map.resized(rows=rows, columns=columns))
+        index = raster_index(taken.resized(rows=rows, columns=columns))
         pooled = context.stages.pool(name, integers, NCHW, kernel, strides, padding, index)
         if isinstance(x, Integers):
             pooled.origin.name_tensor(context.node.outputs[0], index)
             return pooled
         return dataclasses.replace(x, integers=pooled)
     if not isinstance(x, (Group, Pointwise, Greatest)) or x.index.ndim != 4:
-        _quantized(x)
+        quantized(x)
     _, channels, rows, columns = x.index.shape
-    map = FeatureMap(rows=rows, columns=columns, channels=channels)
-    strides, padding = _window(context, map, kernel)
-    _whole_windows(context, map, kernel, strides, padding)
-    index = _raster_index(map.resized(rows=context.shape[2], columns=context.shape[3]))
+    taken = FeatureMap(rows=rows, columns=columns, channels=channels)
+    strides, padding = window_of(context, taken, kernel)
+    check_windows(context, taken, kernel, strides, padding)
+    index = raster_index(taken.resized(rows=context.shape[2], columns=context.shape[3]))
     return Greatest(name=name, index=index, inner=x, axes=NCHW, kernel=kernel, strides=strides,
                     padding=padding)
 
 
 def average_pool(context: Context, x: Any) -> Means:
-    x = _quantized(x)
-    map = x.integers.as_map(NCHW)
+    x = quantized(x)
+    taken = x.integers.as_map(NCHW)
     kernel = tuple(context.attribute("kernel_shape"))
-    strides, padding = _window(context, map, kernel)
-    _whole_windows(context, map, kernel, strides, padding)
+    strides, padding = window_of(context, taken, kernel)
+    check_windows(context, taken, kernel, strides, padding)
     if any(padding) and not context.attribute("count_include_pad", 0):
         raise Refused("padding that does not count (count_include_pad is 0) is not supported.",
                       "Set count_include_pad, or pad before it.")
-    merged, padding = _padded(x, padding)
-    input = map if merged is x.integers else merged.origin.map
-    index = _raster_index(input.resized(rows=context.shape[2], columns=context.shape[3]))
+    merged, padding = take_padding(x, padding)
+    given = taken if merged is x.integers else merged.origin.map
+    index = raster_index(given.resized(rows=context.shape[2], columns=context.shape[3]))
     x = dataclasses.replace(x, integers=merged)
-    whole = not any(padding) and kernel == (input.rows, input.columns)
-    return Means(name=context.node.name, index=index, x=x, input=input,
+    whole = not any(padding) and kernel == (given.rows, given.columns)
+    return Means(name=context.node.name, index=index, x=x, input=given,
                  kernel=None if whole else kernel, strides=strides, padding=padding)
 
 
 def reduce_mean(context: Context, x: Any, axes: Any = None) -> Means:
-    x = _quantized(x)
+    x = quantized(x)
     rank = x.index.ndim
-    given = context.attribute("axes") if axes is None else [int(axis) for axis in axes.ravel()]
-    reduced = tuple(sorted(axis % rank for axis in (range(rank) if given is None else given)))
+    chosen = context.attribute("axes") if axes is None else [int(axis) for axis in axes.ravel()]
+    reduced = tuple(sorted(axis % rank for axis in (range(rank) if chosen is None else chosen)))
     kept = tuple(axis for axis in range(rank) if axis not in reduced)
     if x.integers.origin.map is None and rank == 4 and reduced in ((1, 2), (2, 3)):
         x.integers.as_map((*reduced, kept[-1]))
-    input = x.integers.settled()
+    given = x.integers.settled()
     pixels = x.integers.raster().transpose(*reduced, *kept).reshape(
         math.prod(x.index.shape[axis] for axis in reduced), -1)
-    if pixels.shape != (input.pixels, input.channels) or \
-            (pixels % input.channels != np.arange(input.channels)).any():
+    if pixels.shape != (given.pixels, given.channels) or \
+            (pixels % given.channels != np.arange(given.channels)).any():
         raise Refused(f"its mean over the axes {list(reduced)} is not that over all rows and "
                       "columns.", "Reduce over rows and columns only.")
-    return Means(name=context.node.name, index=np.arange(input.channels).reshape(context.shape),
-                 x=x, input=input)
+    return Means(name=context.node.name, index=np.arange(given.channels).reshape(context.shape),
+                 x=x, input=given)
 
 
 def global_average_pool(context: Context, x: Any) -> Means:
-    x = _quantized(x)
-    input = x.integers.as_map(NCHW)
-    return Means(name=context.node.name, index=np.arange(input.channels).reshape(context.shape),
-                 x=x, input=input)
+    x = quantized(x)
+    given = x.integers.as_map(NCHW)
+    return Means(name=context.node.name, index=np.arange(given.channels).reshape(context.shape),
+                 x=x, input=given)
+
+
+def batch_normalization(context: Context, *inputs: Any) -> Any:
+    raise Refused("its parameters are not constant, or the model is quantised.",
+                  "Fold it into the weights before quantising.")
 
 
 def pad(context: Context, x: Any, pads: Any = None, value: Any = None, axes: Any = None) -> Any:
     if context.attribute("mode", "constant") != "constant":
         raise Refused(f"the mode {context.attribute('mode')!r} is not supported.",
                       "Pad with a constant.")
-    if not isinstance(pads, np.ndarray) or not (value is None or _constant(value)):
+    if not isinstance(pads, np.ndarray) or not (value is None or is_constant(value)):
         raise Refused("its padding is not constant.")
-    plain = _quantized(x)
+    plain = quantized(x)
     integers = plain.integers
     rank = integers.index.ndim
     chosen = list(range(rank)) if axes is None else [int(axis) % rank for axis in axes.ravel()]
@@ -415,7 +284,7 @@ def pad(context: Context, x: Any, pads: Any = None, value: Any = None, axes: Any
         return x
     if min(begin.min(), end.min()) < 0:
         raise Refused("negative padding is not supported.")
-    float_value = 0.0 if value is None else float(_floats(value).item())
+    float_value = 0.0 if value is None else float(floats(value).item())
     number = int(plain.quantization.quantize(np.float32(float_value)))
     if not np.isclose(plain.quantization.dequantize(np.array(number)), float_value):
         raise Refused(f"its value {float_value} is not one of the quantised input.", "Pad with 0.")
@@ -458,7 +327,7 @@ def identity(context: Context, x: Any, *parameters: Any) -> Any:
 def on_host(context: Context, x: Any) -> Hosted:
     if isinstance(x, Hosted):
         return x
-    x = _quantized(x)
+    x = quantized(x)
     if x.integers.origin.tensor is None or any(x.integers.padding):
         raise Refused("its input is not quantised.", "Put QuantizeLinear and DequantizeLinear "
                       "before it.")
@@ -533,7 +402,8 @@ OPERATORS = {
     "Add": OnnxOperator(add, "activations of one size; or a constant per channel after Conv, Gemm "
                              "and MatMul"),
     "AveragePool": OnnxOperator(average_pool, "two-dimensional; padding must count; no ceil_mode"),
-    "BatchNormalization": OnnxOperator(_quantized, "of float models, folded into weights"),
+    "BatchNormalization": OnnxOperator(batch_normalization, "of float models, constant: folded "
+                                       "into weights"),
     "Clip": OnnxOperator(clip, "constant bounds"),
     "Conv": OnnxOperator(conv, "two-dimensional; one group, or depthwise with as many outputs; no "
                                "dilation"),

@@ -44,7 +44,8 @@ def fold_constants(model: onnx.ModelProto, *, quantized: bool) -> onnx.ModelProt
         with quiet():
             evaluator = onnx.reference.ReferenceEvaluator(node)
             results = evaluator.run(None, {name: values[name] for name in node.input if name})
-        values |= {name: np.asarray(value) for name, value in zip(node.output, results)}
+        for name, value in zip(node.output, results, strict=False):
+            values[name] = np.asarray(value)
     return _with(model, nodes, values)
 
 

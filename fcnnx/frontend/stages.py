@@ -95,8 +95,7 @@ class Stages:
     def _table(self, name: str, x: Pointwise, output: Quantization) -> Integers:
         x.integers.settled()
         plain = self._plain(x.integers)
-        input = plain.map
-        operator = Table(input=input, output=output.map(*input.shape),
+        operator = Table(input=plain.map, output=output.map(*plain.map.shape),
                          values=Constants(x.table(output)))
         return Integers(self.stage(x.name or name, operator, [plain]), plain.raster())
 
