@@ -1,0 +1,21 @@
+"""The operators: a spec and its component in each file."""
+
+from .add import Add
+from .convolution import Convolution
+from .depthwise import DepthwiseConvolution
+from .global_pool import GlobalAveragePool
+from .pad import Pad
+from .plumbing import Fork, Narrow, Queue, Widen
+from .pooling import AveragePool, MaxPool
+from .prelu import PRelu
+from .table import Table
+
+
+__all__ = ["OPERATORS", "Add", "AveragePool", "Convolution", "DepthwiseConvolution", "Fork",
+           "GlobalAveragePool", "MaxPool", "Narrow", "PRelu", "Pad", "Queue", "Table", "Widen"]
+
+
+# Every spec, by its name.
+OPERATORS = {spec.__name__: spec for spec in (
+    Add, AveragePool, Convolution, DepthwiseConvolution, Fork, GlobalAveragePool, MaxPool, Narrow,
+    PRelu, Pad, Queue, Table, Widen)}
