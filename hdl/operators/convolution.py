@@ -73,6 +73,8 @@ class Convolution:
         Folding: output channels at once.
     lanes, part : :class:`int`, pair of :class:`int`
         Folding: input channels, and kernel rows and columns, at once.
+    pixels : :class:`int`
+        Folding: pixels of an input beat, as :class:`Window` says.
     requantizers : :class:`int`
         Folding: outputs per cycle, and lanes of the output.
     packed : :class:`bool`
@@ -94,6 +96,7 @@ class Convolution:
     rows: int = 1
     lanes: int = 1
     part: tuple[int, int] = (1, 1)
+    pixels: int = 1
     requantizers: int = 1
     packed: bool = True
     lut_rows: int = 0
@@ -125,7 +128,8 @@ class Convolution:
     @property
     def window(self) -> Window:
         return Window(input=self.input, kernel=self.kernel, strides=self.strides,
-                      padding=self.padding, lanes=self.lanes, part=self.part)
+                      padding=self.padding, lanes=self.lanes, part=self.part,
+                      pixels=self.pixels)
 
     @property
     def passes(self) -> int:
@@ -144,7 +148,7 @@ class Convolution:
 
     @property
     def inputs(self) -> tuple[StreamShape, ...]:
-        return (StreamShape(map=self.input, lanes=self.lanes),)
+        return (self.window.stream,)
 
     @property
     def outputs(self) -> tuple[StreamShape, ...]:

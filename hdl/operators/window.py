@@ -34,6 +34,9 @@ class Window:
         Folding: channels that are read at once.
     part : pair of :class:`int`
         Folding: kernel rows and columns that are read at once.
+    pixels : :class:`int`
+        Folding: pixels of an input beat; of more than one, each with all its channels, and no more
+        than the part has columns, as each goes to a bank of its own.
 
     Raises
     ------
@@ -47,6 +50,7 @@ class Window:
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)
     lanes: int = 1
     part: tuple[int, int] = (1, 1)
+    pixels: int = 1
 
     def __post_init__(self) -> None:
         if min(self.kernel) < 1 or min(self.strides) < 1 or min(self.padding) < 0:
@@ -61,6 +65,20 @@ class Window:
         if not (1 <= self.part[0] <= self.kernel[0] and 1 <= self.part[1] <= self.kernel[1]):
             raise ValueError(f"Part must be between 1 x 1 and the kernel {self.kernel!r}, "
                              f"not {self.part!r}")
+        if not 1 <= self.pixels <= self.part[1] or self.input.columns % self.pixels or (
+                self.pixels > 1 and self.lanes != self.input.channels):
+            raise ValueError(f"Pixels of a beat must divide the {self.input.columns!r} columns, "
+                             f"and be at most those of the part, not {self.pixels!r}")
+
+    @property
+    def stream(self) -> StreamShape:
+        """How the map comes in."""
+        return StreamShape(map=self.input, lanes=self.lanes, pixels=self.pixels)
+
+    @property
+    def row_beats(self) -> int:
+        """Beats of a row."""
+        return self.input.columns // self.pixels * self.groups
 
     @property
     def padded(self) -> tuple[int, int]:
@@ -97,7 +115,8 @@ class Window:
     def needs(self) -> np.ndarray:
         """Beats of the frame that each output pixel needs, shape (positions,)."""
         rows, columns = self._extent(0), self._extent(1)
-        return ((rows[:, None] * self.input.columns + columns + 1) * self.groups).ravel()
+        within = -(-(columns + 1) // self.pixels) * self.groups
+        return (rows[:, None] * self.row_beats + within).ravel()
 
     def _extent(self, axis: int) -> np.ndarray:
         size = (self.input.rows, self.input.columns)[axis]
@@ -113,14 +132,14 @@ class Window:
         """
         rows, columns = self.positions
         starts = np.arange(rows + 1) * self.strides[0] - self.padding[0]
-        top = np.clip(starts, 0, self.input.rows) * self.input.columns
+        top = np.clip(starts, 0, self.input.rows) * self.row_beats
         passed = np.clip((np.arange(columns) + 1) * self.strides[1] - self.padding[1],
-                         0, self.input.columns)
+                         0, self.input.columns) // self.pixels * self.groups
         frees = np.minimum(top[:-1, None] + passed, top[1:, None])
-        frees[-1] = np.minimum(top[-2] + passed, self.input.pixels)
+        frees[-1] = np.minimum(top[-2] + passed, self.stream.beats)
         frees[:-1, -1] = top[1:-1]
-        frees[-1, -1] = self.input.pixels
-        return frees.ravel() * self.groups
+        frees[-1, -1] = self.stream.beats
+        return frees.ravel()
 
     @functools.cached_property
     def rows_held(self) -> int:
@@ -129,23 +148,22 @@ class Window:
         The least with which the pixels of one output can arrive during the output before it, across
         the border of two frames too; a multiple of the part, as rows go to its banks in turn.
         """
-        beats = self.input.pixels * self.groups
+        beats = self.stream.beats
         needs = np.append(self.needs[1:], self.needs[0] + beats)
         before = np.concatenate([[self.frees[-1] - beats], self.frees[:-1]])
-        row = self.input.columns * self.groups
         gap = int((needs - before).max())
         if self.needs.size > 1:
             gap += 4 * self.groups  # a pixel's places are free, and its data there, cycles later
-        held = max(self.kernel[0], math.ceil(gap / row))
+        held = max(self.kernel[0], math.ceil(gap / self.row_beats))
         return math.ceil(held / self.part[0]) * self.part[0]
 
     def buffered(self, *, passes: int, steps: int) -> Input:
         """The input of an operator that makes this many passes of so many steps for a pixel."""
         frees = np.concatenate([[0], self.frees[:-1]]).repeat(passes)
         frees[passes - 1::passes] = self.frees
-        return Input(beats=self.input.pixels * self.groups, needs=self.needs.repeat(passes),
-                     frees=frees, places=self.rows_held * self.input.columns * self.groups,
-                     entry=1, release=steps + WindowReader.release)
+        return Input(beats=self.stream.beats, needs=self.needs.repeat(passes),
+                     frees=frees, places=self.rows_held * self.row_beats, entry=1,
+                     release=steps + WindowReader.release)
 
 
 def stepwise(index: Value, values) -> Value:
@@ -214,7 +232,7 @@ class WindowReader(wiring.Component):
         self._cycles = cycles
         element = window.input.width
         super().__init__({
-            "i": In(StreamShape(map=window.input, lanes=window.lanes).signature),
+            "i": In(window.stream.signature),
             "enough": In(1), "issue": Out(1), "last_pass": Out(1),
             "ahead": Out(1), "valid": Out(1), "first": Out(1), "last": Out(1),
             "o": Out(math.prod(window.part) * window.lanes * element),
@@ -304,7 +322,7 @@ class WindowReader(wiring.Component):
         """Whether the next pixel's beats are there, and whether there is room for a beat."""
         window = self._window
         rows, columns = window.positions
-        beats = window.input.pixels * window.groups
+        beats = window.stream.beats
         taken = Signal()
         m.d.comb += taken.eq(self.i.valid & self.i.ready)
 
@@ -313,7 +331,7 @@ class WindowReader(wiring.Component):
         down = np.append(needs[1:, 0], needs[0, 0] + beats) - needs[:, -1]
         more = Mux(step.row_done, stepwise(step.row, down), stepwise(step.column, along))
         most = int(max(down.max(), along.max(), needs[0, 0]))
-        places = window.rows_held * window.input.columns * window.groups
+        places = window.rows_held * window.row_beats
         slack = Signal(range(-most, places + 2), init=-int(needs[0, 0]))
         m.d.sync += slack.eq(slack + taken - Mux(step.pixel_done, more, 0))
         m.d.comb += self.issue.eq(step.ready & ~slack[-1] & self.enough)
@@ -340,13 +358,15 @@ class WindowReader(wiring.Component):
         left = window.padding[1]
         taken = self.i.valid & self.i.ready
         _, group_last = self._counter(m, "w_group", groups, taken)
-        _, column_last = self._counter(m, "w_column", window.input.columns, taken & group_last)
+        _, column_last = self._counter(m, "w_column", window.input.columns // window.pixels,
+                                       taken & group_last)
         pixel_end, row_end = Signal(name="w_pixel_end"), Signal(name="w_row_end")
         m.d.comb += [pixel_end.eq(taken & group_last), row_end.eq(pixel_end & column_last)]
 
         slots = window.rows_held // bank_rows
+        words = range(max(2, slots * self._row_words))
         bank_row, bank_row_last = self._counter(m, "w_bank_row", bank_rows, row_end)
-        base = Signal(range(max(2, slots * self._row_words)), name="w_base")
+        base = Signal(words, name="w_base")
         if slots > 1:
             with m.If(row_end & bank_row_last):
                 m.d.sync += base.eq(Mux(base == (slots - 1) * self._row_words, 0,
@@ -357,29 +377,41 @@ class WindowReader(wiring.Component):
         with m.If(row_end):
             m.d.sync += [bank_column.eq(left % bank_columns), offset.eq(start)]
         with m.Elif(pixel_end):
-            wrap = bank_column == bank_columns - 1
-            m.d.sync += bank_column.eq(Mux(wrap, 0, bank_column + 1))
+            wraps = bank_column >= bank_columns - window.pixels
+            m.d.sync += bank_column.eq(Mux(wraps, bank_column - (bank_columns - window.pixels),
+                                           bank_column + window.pixels))
             # The next bank's group 0 is at this bank's, or one pixel on.
-            m.d.sync += offset.eq(Mux(wrap, offset + 1, offset - (groups - 1)))
+            m.d.sync += offset.eq(Mux(wraps, offset + 1, offset - (groups - 1)))
         with m.Elif(taken):
             m.d.sync += offset.eq(offset + 1)
 
-        element = window.input.width
-        word = Value.cast(self.i.payload)
-        if self._flip:
-            word = word ^ Const(sum(1 << element * (lane + 1) - 1
-                                    for lane in range(window.lanes)), len(word))
-        data = Signal(len(word), name="w_data", reset_less=True)
-        address = Signal(range(max(2, slots * self._row_words)), name="w_address",
-                         reset_less=True)
-        m.d.sync += [data.eq(word), address.eq(base + offset)]
+        first = Signal(words, name="w_address", reset_less=True)
+        second = Signal(words, name="w_address_beyond", reset_less=True)
+        m.d.sync += [first.eq(base + offset), second.eq(base + offset + 1)]
+        pixels = self._pixels(m)
         self._banks = {}
         for row, column in itertools.product(range(bank_rows), range(bank_columns)):
-            bank = Memory(width=len(word), depth=slots * self._row_words)
+            bank = Memory(width=len(pixels[0]), depth=slots * self._row_words)
             m.submodules[f"bank_{row}_{column}"] = self._banks[row, column] = bank
-            enable = Signal(name=f"w_enable_{row}_{column}")
-            m.d.sync += enable.eq(taken & (bank_row == row) & (bank_column == column))
-            m.d.comb += [bank.w_en.eq(enable), bank.w_addr.eq(address), bank.w_data.eq(data)]
+            for k, pixel in enumerate(pixels):
+                # The pixel's bank counts from the beat's on, around.
+                below = bank_column == (column - k) % bank_columns
+                enable = Signal(name=f"w_enable_{row}_{column}_{k}")
+                m.d.sync += enable.eq(taken & (bank_row == row) & below)
+                with m.If(enable):
+                    m.d.comb += [bank.w_en.eq(1), bank.w_data.eq(pixel),
+                                 bank.w_addr.eq(second if column < k else first)]
+
+    def _pixels(self, m) -> list[Signal]:
+        """The pixels of the beat that was taken."""
+        window, element = self._window, self._window.input.width
+        word = Value.cast(self.i.payload)
+        if self._flip:
+            count = window.stream.elements
+            word = word ^ Const(sum(1 << element * (k + 1) - 1 for k in range(count)), len(word))
+        data = Signal(len(word), name="w_data", reset_less=True)
+        m.d.sync += data.eq(word)
+        return [data.word_select(k, window.lanes * element) for k in range(window.pixels)]
 
     def _row_addresses(self, m, step: "_Step") -> "_Addresses":
         """Of the kernel row part: the slot of banks from the rotation on, and of those below."""
