@@ -18,6 +18,7 @@ from .lower import OPERATORS
 from .operands import Context
 from .quantize import check_calibration, quantize
 from .simplify import fold_constants, is_quantized, simplify_float
+from .snap import snap_scales
 from .stages import Stages
 from .tensors import Given, Hosted, Integers, Origin, Pointwise, Refused
 
@@ -148,7 +149,7 @@ def _implement(prepared: _Prepared, quick: bool) -> Imported | None:
         if quick:
             return None
         model = infer(source.name, quantize(model, graph, source.calibration))
-        model = infer(source.name, fold_constants(model, quantized=True))
+        model = snap_scales(infer(source.name, fold_constants(model, quantized=True)))
         graph = Graph.read(model)
     network, layers = _lower(source.name, graph, prepared.warnings)
     return Imported(network=network, model=model.SerializeToString(deterministic=True),
