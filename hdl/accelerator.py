@@ -79,6 +79,13 @@ class Accelerator:
         return [port for port in self.ports
                 if port.engine == engine.name and port.direction == direction]
 
+    @property
+    def module_names(self) -> dict[str, str]:
+        """The module of each engine."""
+        names = [engine.name for engine in self.engines]
+        return dict(zip(names, unique_identifiers(f"{name}_engine" for name in names),
+                        strict=True))
+
     def create(self) -> "Top":
         return Top(self)
 
@@ -108,7 +115,7 @@ class Top(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         for engine in self._spec.engines:
-            name = f"{identifier(engine.name)}_engine"
+            name = self._spec.module_names[engine.name]
             m.submodules[name] = pipeline = Once(engine.create(), key=engine, name=name,
                                                  file=engine.name)
             for k, port in enumerate(self._spec.ports_of(engine, "input")):

