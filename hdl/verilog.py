@@ -132,9 +132,11 @@ class Emission:
 
     def _module(self, text: str, name: str) -> EmittedModule:
         text = _clean(text)
-        names = {}
+        names = {name: _free(name, self._taken)}
         for own in re.findall(r"^module \\(\S+)$", text, re.MULTILINE):
-            names[own] = _free(own.replace(".", "_"), self._taken)
+            if own != name:  # NAME.SUBMODULE
+                names[own] = _free((names[name] + own.removeprefix(name)).replace(".", "_"),
+                                   self._taken)
             self._taken.add(names[own])
         text = re.sub(r"^(module|  cell) \\(\S+)",
                       lambda match: f"{match[1]} \\{names.get(match[2], match[2])}", text,
