@@ -109,10 +109,10 @@ class Add:
         for each, zero, scale in zip(self.operands, self.zeros, self.scales, strict=True):
             product = each.width + 1 + scale.bit_length()
             power = scale & scale - 1 == 0  # wires, no product
+            inside = device.family == "xc7" and not power  # its registers are the DSP's
             one += Resources(dsp=0 if power else device.dsps(each.width + 1, MULTIPLIER_WIDTH + 1),
                              lut=each.width + 1 if zero else 0,
-                             ff=each.width + 1 + (product if power or device.family != "xc7"
-                                                  else 0))
+                             ff=0 if inside else each.width + 1 + 2 * product)
         total = max(map(int.bit_length, self.scales)) + max(
             each.width for each in self.operands) + tree_levels(len(self.operands)) + 1
         scaled = max(1, total - self.shift + 1)

@@ -99,7 +99,7 @@ class Pad:
         queue = OutputQueue.cost(width=width, places=full_rate_places(self.stages), device=device)
         bits = sum(size.bit_length() for size in (self.output.rows, self.output.columns,
                                                   self.outputs[0].groups))
-        return queue + Resources(lut=width + 3 * bits + 6, ff=2 * width + bits + 5)
+        return queue + Resources(lut=width + bits + 10, ff=2 * width + bits + 5)
 
     def foldings(self) -> Iterator[Self]:
         return (dataclasses.replace(self, lanes=lanes)

@@ -306,7 +306,7 @@ class Widen:
     def resources(self, device: Device) -> Resources:
         wide, count = self.outputs[0].width, self.inputs[0].groups.bit_length()
         queue = OutputQueue.cost(width=wide, places=full_rate_places(self.stages), device=device)
-        return queue + Resources(lut=wide // 4 + self.times + 3 * count, ff=wide + 2 * count + 1)
+        return queue + Resources(lut=self.times + count + 2, ff=wide + 2 * count + 1)
 
     def foldings(self) -> Iterator[Self]:
         return iter((self,))
@@ -442,7 +442,7 @@ class Narrow:
         count = self.outputs[0].groups.bit_length()
         queue = OutputQueue.cost(width=narrow, places=full_rate_places(self.stages),
                                  device=device)
-        return queue + Resources(lut=wide + 3 * count, ff=wide + 2 * count + 1)
+        return queue + Resources(lut=wide - narrow + count, ff=wide + 2 * count + 1)
 
     def foldings(self) -> Iterator[Self]:
         return iter((self,))

@@ -115,8 +115,8 @@ class PRelu:
         scaled = max(1, product - self.shift + 1)
         one = Resources(
             dsp=device.dsps(width, SLOPE_WIDTH),
-            lut=(width if self.zero else 0) + SLOPE_WIDTH // 2 + self.shift // 5
-            + 3 * scaled // 2 + self.output.width // 2,
+            lut=(width if self.zero else 0) + self.shift // 5 + 3 * scaled // 2
+            + self.output.width // 2,
             ff=2 * width + scaled + self.output.width
             + (0 if device.family == "xc7" else 3 * product))
         groups = self.inputs[0].groups
