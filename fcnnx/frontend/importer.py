@@ -181,7 +181,7 @@ def _lower(name: str, graph: Graph,
     outputs = []
     for tensor in graph.outputs:
         try:
-            outputs += [(tensor, origin) for origin in _leaving(values[tensor])]
+            outputs += [(tensor, origin) for origin in _leaving(stages, values[tensor])]
         except Refused as error:
             problems.append(_problem(f"{name}: output {tensor!r}", error.reason, error.remedy))
     if not problems:
@@ -216,7 +216,7 @@ def _lower_node(node: Node, stages: Stages, values: dict[str, Any], graph: Graph
         Context(node=node, stages=stages, shapes=graph.shapes, types=graph.types), *inputs)
 
 
-def _leaving(value: Any) -> tuple[Origin, ...]:
+def _leaving(stages: Stages, value: Any) -> tuple[Origin, ...]:
     """Where an output of the model comes from."""
     if isinstance(value, _Broken):
         return ()
@@ -224,7 +224,9 @@ def _leaving(value: Any) -> tuple[Origin, ...]:
         return value.origins
     if isinstance(value, Pointwise):
         value = value.integers
-    if isinstance(value, Integers) and value.origin.tensor and not any(value.padding):
+    if isinstance(value, Integers):
         value.settled()
-        return (value.origin,)
+        value = stages.plain(value)
+        if value.origin.tensor:
+            return (value.origin,)
     raise Refused("it is not quantised.", "Quantise it, or give the float model.")

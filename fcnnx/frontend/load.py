@@ -59,9 +59,11 @@ def load(source: ModelSource) -> onnx.ModelProto:
     BadInput
         If it cannot be read, or its shapes cannot be fixed.
     """
-    model = _read(pathlib.Path(source.path))
+    path = pathlib.Path(source.path)
+    model = _read(path)
     _check_types(source, model)
     _bind(source, model)
+    _check(path, model)
     return infer(source.name, _convert(source, model))
 
 
@@ -90,48 +92,48 @@ def _first_line(error: Exception) -> str:
     return (lines[0] if lines else type(error).__name__).rstrip(".")
 
 
-def _read(path: pathlib.Path) -> onnx.ModelProto:
-    def bad(reason: str, remedy: str = "") -> BadInput:
-        return BadInput(Problem(where=str(path), reason=reason, remedy=remedy))
+def _bad_file(path: pathlib.Path, reason: str, remedy: str = "") -> BadInput:
+    return BadInput(Problem(where=str(path), reason=reason, remedy=remedy))
 
+
+def _read(path: pathlib.Path) -> onnx.ModelProto:
     try:
         content = path.read_bytes()
     except IsADirectoryError:
-        raise bad("This is a folder, not an ONNX file.") from None
+        raise _bad_file(path, "This is a folder, not an ONNX file.") from None
     except FileNotFoundError:
-        raise bad("There is no such file.") from None
+        raise _bad_file(path, "There is no such file.") from None
     except OSError as error:
-        raise bad(f"The file cannot be read: {error.strerror}.") from None
+        raise _bad_file(path, f"The file cannot be read: {error.strerror}.") from None
+    begins = content[:1] == b"\x08"  # the field that every ONNX file begins with
+    cut = _bad_file(path, "The ONNX file is truncated or damaged.", "Export or copy it again.")
     model = onnx.ModelProto()
     try:
         model.ParseFromString(content)
     except DecodeError:
-        if content[:1] == b"\x08":  # the field that every ONNX file begins with
-            raise bad("The ONNX file is truncated or damaged.", "Export or copy it again.") \
-                from None
-        raise bad("This is not an ONNX file.") from None
+        raise (cut if begins else _bad_file(path, "This is not an ONNX file.")) from None
     if not (model.ir_version and model.opset_import and model.graph.output):
-        truncated = content[:1] == b"\x08" and model.ir_version
-        raise (bad("The ONNX file is truncated or damaged.", "Export or copy it again.")
-               if truncated else bad("This is not an ONNX file."))
+        raise (cut if begins and model.ir_version
+               else _bad_file(path, "This is not an ONNX file."))
+    what = "The file with its weights (external data)"
     try:
         onnx.load_external_data_for_model(model, str(path.parent))
-        _check(model)
     except OSError:
-        raise bad("The file with its weights (external data) is missing.",
-                  "Put it beside the model.") from None
+        raise _bad_file(path, f"{what} is missing.", "Put it beside the model.") from None
     except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:
-        reason = _first_line(error)
-        if "external" in reason.lower():
-            raise bad(f"The file with its weights (external data) cannot be used: {reason}.",
-                      "Put it beside the model.") from None
-        raise bad(f"The ONNX file is not valid: {reason}.", "Export it again.") from None
+        raise _bad_file(path, f"{what} cannot be used: {_first_line(error)}.",
+                        "Put it beside the model.") from None
     return model
 
 
-def _check(model: onnx.ModelProto) -> None:
-    with quiet():
-        onnx.checker.check_model(model)
+def _check(path: pathlib.Path, model: onnx.ModelProto) -> None:
+    try:
+        with quiet():
+            onnx.checker.check_model(onnx.shape_inference.infer_shapes(model))
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError,
+            RuntimeError) as error:
+        raise _bad_file(path, f"The ONNX file is not valid: {_first_line(error)}.",
+                        "Export it again.") from None
 
 
 def _check_types(source: ModelSource, model: onnx.ModelProto) -> None:

@@ -328,11 +328,12 @@ def on_host(context: Context, x: Any) -> Hosted:
     if isinstance(x, Hosted):
         return x
     x = quantized(x)
-    if x.integers.origin.tensor is None or any(x.integers.padding):
+    x.integers.settled()
+    plain = context.stages.plain(x.integers)
+    if plain.origin.tensor is None:
         raise Refused("its input is not quantised.", "Put QuantizeLinear and DequantizeLinear "
                       "before it.")
-    x.integers.settled()
-    return Hosted((x.integers.origin,))
+    return Hosted((plain.origin,))
 
 
 def quantization(context: Context, scale: Any, kind: np.dtype, zero: Any = None) -> Quantization:

@@ -94,6 +94,8 @@ def quantize(model: onnx.ModelProto, graph: Graph,
     model, graph : the float model, prepared for it
     calibration : typical inputs, first axis samples; seeded random ones if None
     """
+    for node, named in zip(model.graph.node, graph.nodes, strict=True):
+        node.name = named.name
     inputs = calibration or random_inputs(graph, RANDOM_SAMPLES, seed=0)
     inputs = {name: np.asarray(values).astype(graph.types[name])
               for name, values in inputs.items()}
@@ -110,7 +112,7 @@ def quantize(model: onnx.ModelProto, graph: Graph,
 
 def _float_slopes(model: onnx.ModelProto, quantized: onnx.ModelProto) -> onnx.ModelProto:
     """Gives PRelu its slopes back: as fixed-point multipliers they need no 8 bits."""
-    slopes = {node.output[0]: node.input[1] for node in model.graph.node
+    slopes = {node.name: node.input[1] for node in model.graph.node
               if node.op_type == "PRelu"}
     weights = {each.name: each for each in model.graph.initializer}
     makers = {name: node for node in quantized.graph.node for name in node.output}
@@ -118,7 +120,7 @@ def _float_slopes(model: onnx.ModelProto, quantized: onnx.ModelProto) -> onnx.Mo
     for node in quantized.graph.node:
         if node.op_type != "PRelu":
             continue
-        slope = slopes[node.output[0]]
+        slope = slopes[node.name]
         if slope in weights and node.input[1] in makers:
             node.input[1] = slope
             if slope not in given:

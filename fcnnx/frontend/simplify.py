@@ -91,7 +91,26 @@ def simplify_float(model: onnx.ModelProto) -> onnx.ModelProto:
     imports = [each for each in simple.opset_import if each.domain in used]
     del simple.opset_import[:]
     simple.opset_import.extend(imports)
-    return _normalizations(simple)
+    return _normalizations(_plain_gemms(simple))
+
+
+def _plain_gemms(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Takes alpha and beta into the weights, and gives biases one dimension: the quantiser knows
+    no others."""
+    values = {each.name: onnx.numpy_helper.to_array(each) for each in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type != "Gemm" or any(name not in values for name in node.input[1:] if name):
+            continue
+        factors = [each.f for each in node.attribute if each.name in ("alpha", "beta")]
+        bias = values[node.input[2]].ndim if len(node.input) > 2 and node.input[2] else 1
+        if bias != 1 or any(factor != 1 for factor in factors):
+            rows = values[node.input[1]].shape[0 if _transposed(node) else 1]
+            _fold_into_gemm(node, values, np.ones(rows, np.float32), np.zeros(rows, np.float32))
+    return _with(model, list(model.graph.node), values)
+
+
+def _transposed(gemm: onnx.NodeProto) -> bool:
+    return any(each.name == "transB" and each.i for each in gemm.attribute)
 
 
 def _normalizations(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -126,14 +145,17 @@ def _fold_into_gemm(gemm: onnx.NodeProto, values: dict[str, np.ndarray],
                     factor: np.ndarray, offset: np.ndarray) -> None:
     attributes = {each.name: onnx.helper.get_attribute_value(each) for each in gemm.attribute}
     weights = values[gemm.input[1]]
-    if not attributes.get("transB", 0):
+    if not _transposed(gemm):
         weights = weights.T
     weights = weights * np.float32(attributes.get("alpha", 1)) * factor[:, None]
     bias = offset
     if len(gemm.input) > 2 and gemm.input[2]:
-        bias = offset + factor * np.float32(attributes.get("beta", 1)) * values[gemm.input[2]]
+        bias = offset + factor * np.float32(attributes.get("beta", 1)) * \
+            values[gemm.input[2]].ravel()
     names = [f"{gemm.output[0]}_weight", f"{gemm.output[0]}_bias"]
-    values[names[0]], values[names[1]] = weights, np.broadcast_to(bias.ravel(), (len(weights),))
+    values[names[0]], values[names[1]] = weights, bias
+    transposed = attributes.get("transA", 0)
     del gemm.input[1:], gemm.attribute[:]
     gemm.input.extend(names)
-    gemm.attribute.append(onnx.helper.make_attribute("transB", 1))
+    gemm.attribute.extend([onnx.helper.make_attribute("transA", transposed),
+                           onnx.helper.make_attribute("transB", 1)])

@@ -1,5 +1,6 @@
 """The stages of a network, as the walk over its graph adds them."""
 
+import dataclasses
 from collections.abc import Iterable
 
 import numpy as np
@@ -47,14 +48,14 @@ class Stages:
             count += 1
             unique = f"{name}_{count}"
         self._taken.add(unique)
-        sources = tuple(self._plain(each).origin.source for each in integers)
+        sources = tuple(self.plain(each).origin.source for each in integers)
         origin = Origin(source=Source(unique), signed=operator.outputs[0].map.signed,
                         map=operator.outputs[0].map)
         self._stages[origin.source] = (
             Stage(name=unique, operator=operator, inputs=sources), origin)
         return origin
 
-    def _plain(self, integers: Integers) -> Integers:
+    def plain(self, integers: Integers) -> Integers:
         """With the padding made by a stage where no operator took it into its window."""
         if not any(integers.padding):
             return integers
@@ -64,6 +65,8 @@ class Stages:
                            value=integers.pad)
             self._padded[key] = self.stage(integers.name, operator,
                                            [Integers(integers.origin, integers.index)])
+            if integers.tensor:
+                self._padded[key].name_tensor(integers.tensor, integers.index)
         return Integers(self._padded[key], integers.index)
 
     def pool(self, name: str, integers: Integers, axes: tuple[int, int, int],
@@ -88,13 +91,15 @@ class Stages:
             result = x.integers
         else:
             result = self._table(name, x, output)
-        if tensor and not any(result.padding) and result.origin.map is not None:
+        if any(result.padding):
+            return dataclasses.replace(result, tensor=tensor)
+        if tensor and result.origin.map is not None:
             result.origin.name_tensor(tensor, result.index)
         return result
 
     def _table(self, name: str, x: Pointwise, output: Quantization) -> Integers:
         x.integers.settled()
-        plain = self._plain(x.integers)
+        plain = self.plain(x.integers)
         operator = Table(input=plain.map, output=output.map(*plain.map.shape),
                          values=Constants(x.table(output)))
         return Integers(self.stage(x.name or name, operator, [plain]), plain.raster())

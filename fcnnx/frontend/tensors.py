@@ -161,8 +161,8 @@ class Integers:
         Padding that no stage has made yet: top, left, bottom, right.
     pad : :class:`int`
         Its value.
-    name : :class:`str`
-        The node that pads.
+    name, tensor : :class:`str`
+        The node that pads, and the tensor of the ONNX graph with the padded integers, if any.
     """
 
     origin: Origin
@@ -170,6 +170,7 @@ class Integers:
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)
     pad: int = 0
     name: str = ""
+    tensor: str = ""
 
     def view(self, change: Callable[[np.ndarray], np.ndarray]) -> "Integers":
         return dataclasses.replace(self, index=change(self.index))
