@@ -286,7 +286,8 @@ class Solver:
         ours = _Stage(stage.name, timing, self.frames)
         for source, entry in zip(stage.inputs, timing.inputs, strict=True):
             stream = self.streams[source]
-            assert stream.beats == entry.beats == int(entry.needs[-1]), (stage.name, str(source))
+            assert stream.beats == entry.beats, (stage.name, str(source))
+            assert entry.places or entry.needs[-1] == entry.beats, (stage.name, str(source))
             ours.takes(stream, entry)
         for k, (shape, output) in enumerate(zip(stage.operator.outputs, timing.outputs,
                                                 strict=True)):
@@ -321,19 +322,56 @@ class Solver:
         Deadlock
             If its beats can never all cross.
         """
-        frame = self.solved
-        self._guess(frame)
+        self._guess(self.solved)
+        self._settle()
+        self.solved += 1
+
+    def follow(self, ideal: "Solver", sweeps: int) -> bool:
+        """Solve one more frame, unless it ends later than in the ideal.
+
+        Parameters
+        ----------
+        ideal : :class:`Solver`
+            Of the same engine with longer queues: no event can be earlier than in it.
+        sweeps : :class:`int`
+            Give up after so many.
+
+        Returns
+        -------
+        Whether the frame ends as early as there, and that was soon known; else it is not solved.
+        """
+        for ours, theirs in zip(self.stages, ideal.stages, strict=True):
+            ours.issued[ours.span(self.solved)] = theirs.issued[theirs.span(self.solved)]
+        for source, stream in self.streams.items():
+            other = ideal.streams[source]
+            span, from_span = stream.span(self.solved), other.span(self.solved)
+            stream.offered[span] = other.offered[from_span]
+            stream.crossed[span] = other.crossed[from_span]
+        if not self._settle(int(ideal.ends[self.solved]), sweeps):
+            return False
+        self.solved += 1
+        return True
+
+    def _settle(self, end: int | None = None, most: int | None = None) -> bool:
+        """Sweep until nothing changes, so often at most; false as soon as the frame ends later
+        than this."""
+        frame, sweeps = self.solved, 0
         for part in (*self.streams.values(), *self.stages):
             part.changed = True
-        sweeps = 0
         while self._sweep(frame, self.stages) | self._sweep(frame, self.stages[::-1]):
+            if end is not None and any(int(stream.crossed[stream.span(frame)][-1]) > end
+                                       for stream in self._outputs):
+                return False
             sweeps += 1
+            if sweeps == most:
+                return False
             if sweeps == PATIENCE:
                 check_deadlock(self.engine)
         self.sweeps += sweeps
-        self.solved += 1
+        return True
 
     def _guess(self, frame: int) -> None:
+        """Start from the frame before, moved by the interval: any start leads there."""
         if frame < 2:
             return
         for part in self.stages:

@@ -1,0 +1,347 @@
+"""Which folding each stage of a network takes, for an interval and a price of each resource."""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+
+import numpy as np
+
+from fcnnx.hdl.device import KINDS, Device, Resources
+from fcnnx.hdl.engine import Engine, Source
+from fcnnx.hdl.operator import FeatureMap, Operator
+from fcnnx.hdl.operators.plumbing import LEAST_PLACES, Fork
+from fcnnx.network import Network
+
+from .fifos import Places
+from .folding import Link, build_engine, conversions, links, port_lanes
+
+
+__all__ = ["Candidates", "Chooser", "Selection", "amounts_of", "candidates"]
+
+
+def amounts_of(resources: Resources) -> np.ndarray:
+    """Resources as a vector, in the order of their kinds."""
+    return np.array([amount for _, amount in resources.items()], dtype=np.int64)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Candidates:
+    """The foldings of one stage, with what is asked of them most.
+
+    Parameters
+    ----------
+    operators : tuple of :class:`Operator`
+        None of an input or output of the network, which is nothing but its lanes.
+    intervals : integers, shape (foldings,)
+    amounts : integers, shape (foldings, kinds)
+        Resources.
+    lanes : integers, shape (foldings, inputs + outputs)
+    inputs : :class:`int`
+    """
+
+    operators: tuple[Operator, ...]
+    intervals: np.ndarray
+    amounts: np.ndarray
+    lanes: np.ndarray
+    inputs: int
+
+    @functools.cached_property
+    def keys(self) -> tuple[np.ndarray, np.ndarray]:
+        """The distinct rows of lanes, and which one each folding has."""
+        rows, which = np.unique(self.lanes, axis=0, return_inverse=True)
+        return rows, which.reshape(-1)
+
+
+@functools.lru_cache(maxsize=1024)
+def candidates(operator: Operator, device: Device) -> Candidates:
+    """All foldings of an operator, less those that another beats in every respect."""
+    operators = tuple(operator.foldings())
+    intervals = np.array([each.interval for each in operators], dtype=np.int64)
+    amounts = np.stack([amounts_of(each.resources(device)) for each in operators])
+    lanes = np.array([[shape.lanes for shape in (*each.inputs, *each.outputs)]
+                      for each in operators], dtype=np.int64)
+    kept = _undominated(np.column_stack([intervals, amounts]), lanes)
+    return Candidates(operators=tuple(operators[k] for k in kept), intervals=intervals[kept],
+                      amounts=amounts[kept], lanes=lanes[kept],
+                      inputs=len(operator.inputs))
+
+
+def _undominated(costs: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Rows that no other row of their group is at most as large as in every column."""
+    order = np.lexsort(costs.T[::-1])
+    kept: list[int] = []
+    best: dict[tuple[int, ...], np.ndarray] = {}
+    for k in order:
+        group = tuple(groups[k].tolist())
+        rows = best.get(group)
+        if rows is not None and (rows <= costs[k]).all(axis=1).any():
+            continue
+        best[group] = costs[k][None] if rows is None else np.vstack([rows, costs[k]])
+        kept.append(int(k))
+    return np.array(sorted(kept))
+
+
+@functools.lru_cache(maxsize=None)
+def _ways(feature_map: FeatureMap, lanes: int, wanted: int,
+          device: Device) -> tuple[tuple[int, tuple[int, ...]], ...]:
+    """Interval and amounts of each way of conversion."""
+    rows = []
+    for way in conversions(feature_map, lanes, wanted):
+        total = sum((each.resources(device) for each in way), Resources())
+        rows.append((max((each.interval for each in way), default=0),
+                     tuple(amounts_of(total).tolist())))
+    return tuple(rows)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Selection:
+    """A folding of every stage of a network.
+
+    Parameters
+    ----------
+    picks : integers, shape (nodes,)
+        Which candidate of each input, stage and output.
+    limit : :class:`int`
+        Cycles that no stage and no converter exceeds.
+    interval : :class:`int`
+        The most that one of them takes.
+    resources : :class:`Resources`
+        Of all of them, with forks and converters.
+    """
+
+    picks: np.ndarray
+    limit: int
+    interval: int
+    resources: Resources
+
+
+class _Edge:
+    """The conversions between what two nodes may have as lanes."""
+
+    def __init__(self, link: Link, producer: Candidates, output: int, consumer: Candidates,
+                 index: int, device: Device):
+        self.out_column, self.in_column = producer.inputs + output, index
+        gives = producer.keys[0][:, self.out_column]
+        takes = consumer.keys[0][:, self.in_column]
+        self.gives, self.give_index = np.unique(gives, return_inverse=True)
+        self.takes, self.take_index = np.unique(takes, return_inverse=True)
+        shape = (2, len(self.gives), len(self.takes))
+        self.intervals = np.full(shape, np.iinfo(np.int64).max)
+        self.amounts = np.zeros((*shape, len(KINDS)), dtype=np.int64)
+        for p, lanes in enumerate(self.gives.tolist()):
+            for q, wanted in enumerate(self.takes.tolist()):
+                for way, (interval, amounts) in enumerate(_ways(link.map, lanes, wanted, device)):
+                    self.intervals[way, p, q] = interval
+                    self.amounts[way, p, q] = amounts
+
+    def costs(self, limit: int, prices: np.ndarray) -> np.ndarray:
+        """Price of the conversion that is taken, shape (gives, takes)."""
+        costs = self.amounts @ prices
+        costs[self.intervals > limit] = np.inf
+        return np.where(np.isfinite(costs[0]), costs[0], costs[1])
+
+    def taken(self, p: int, q: int, limit: int) -> tuple[int, np.ndarray]:
+        """Interval and amounts of it."""
+        way = 0 if self.intervals[0, p, q] <= limit else 1
+        return int(self.intervals[way, p, q]), self.amounts[way, p, q]
+
+
+class Chooser:
+    """Chooses foldings for one network on one device.
+
+    Nodes are the network's inputs, its stages and its outputs, in this order.
+
+    Parameters
+    ----------
+    network : :class:`Network`
+    device : :class:`Device`
+    """
+
+    def __init__(self, network: Network, device: Device):
+        self.network, self.device = network, device
+        self.names = [*(port.tensor for port in network.inputs),
+                      *(stage.name for stage in network.stages),
+                      *(port.tensor for port in network.outputs)]
+        self.nodes = [*(_port(port.map, False) for port in network.inputs),
+                      *(candidates(stage.operator, device) for stage in network.stages),
+                      *(_port(port.map, True) for port in network.outputs)]
+        self.stages = slice(len(network.inputs), len(network.inputs) + len(network.stages))
+        self._edges: list[tuple[int, int, _Edge]] = []
+        self._forks: dict[int, tuple[FeatureMap, int]] = {}
+        self.held: dict[int, tuple[int, ...]] = {}  # values in each branch of a node's fork
+        self._connect()
+
+    def _connect(self) -> None:
+        number = {name: k for k, name in enumerate(self.names[:self.stages.stop])}
+        ports = {name: self.stages.stop + k
+                 for k, name in enumerate(self.names[self.stages.stop:])}
+        branches: dict[Source, int] = {}
+        for link in links(self.network):
+            producer = number[link.source.name]
+            consumer = ports[link.consumer] if link.index < 0 else number[link.consumer]
+            edge = _Edge(link, self.nodes[producer], link.source.output, self.nodes[consumer],
+                         max(link.index, 0), self.device)
+            self._edges.append((producer, consumer, edge))
+            branches[link.source] = branches.get(link.source, 0) + 1
+            if branches[link.source] > 1:
+                self._forks[producer] = (link.map, branches[link.source])
+        self._into: list[list[tuple[int, _Edge]]] = [[] for _ in self.nodes]
+        self._out_of: list[list[tuple[int, _Edge]]] = [[] for _ in self.nodes]
+        for producer, consumer, edge in self._edges:
+            self._into[consumer].append((producer, edge))
+            self._out_of[producer].append((consumer, edge))
+
+    @functools.cached_property
+    def useful(self) -> np.ndarray:
+        """Every interval that a stage may have, no less than what some stage needs; sorted."""
+        least = max(int(node.intervals.min()) for node in self.nodes)
+        values = np.unique(np.concatenate([node.intervals for node in self.nodes]))
+        return values[values >= least]
+
+    def choose(self, limit: int, prices: np.ndarray,
+               limits: Mapping[int, int] | None = None) -> Selection | None:
+        """The cheapest foldings that keep to an interval, or none.
+
+        Exact along a tree of the network's links; where branches meet, improved node by node until
+        none changes.
+
+        Parameters
+        ----------
+        limit : :class:`int`
+            Cycles.
+        prices : numbers, shape (kinds,)
+        limits : cycles by node
+            Tighter limits of some nodes.
+        """
+        limits = limits or {}
+        costs, best = [], []
+        for k, node in enumerate(self.nodes):
+            cost, pick = self._cheapest(k, node, limits.get(k, limit), prices)
+            if not np.isfinite(cost).any():
+                return None
+            costs.append(cost)
+            best.append(pick)
+        tables = [edge.costs(limit, prices) for *_, edge in self._edges]
+        keys = self._along_tree(costs, tables)
+        if keys is None or not self._improve(keys, costs, tables):
+            return None
+        picks = np.array([pick[key] for pick, key in zip(best, keys, strict=True)])
+        return self._selection(picks, limit)
+
+    def _cheapest(self, k: int, node: Candidates, limit: int,
+                  prices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """For each row of lanes its least price, and the folding that has it."""
+        rows, which = node.keys
+        price = node.amounts @ prices
+        price[node.intervals > limit] = np.inf
+        order = np.argsort(price, kind="stable")
+        _, first = np.unique(which[order], return_index=True)
+        pick = order[first]
+        cost = price[pick]
+        if k in self._forks:
+            lanes = rows[:, node.inputs].tolist()
+            cost = cost + np.array([self._fork(k, each) @ prices for each in lanes])
+        return cost, pick
+
+    def _fork(self, k: int, lanes: int) -> np.ndarray:
+        feature_map, count = self._forks[k]
+        held = self.held.get(k, (0,) * count)
+        return _fork_amounts(feature_map, lanes, tuple(
+            max(LEAST_PLACES, -(-values // lanes)) for values in held), self.device)
+
+    def _along_tree(self, costs, tables) -> list[int] | None:
+        """Rows of lanes, chosen as if each node had its first input alone."""
+        edge_number = {id(edge): n for n, (*_, edge) in enumerate(self._edges)}
+        total = [cost.copy() for cost in costs]
+        for k in range(len(self.nodes) - 1, -1, -1):
+            for producer, edge in self._into[k][:1]:
+                reduced = np.full(len(edge.takes), np.inf)
+                np.minimum.at(reduced, edge.take_index, total[k])
+                message = (tables[edge_number[id(edge)]] + reduced).min(axis=1)
+                total[producer] += message[edge.give_index]
+        keys: list[int] = []
+        for k in range(len(self.nodes)):
+            cost = total[k]
+            for producer, edge in self._into[k][:1]:
+                row = tables[edge_number[id(edge)]][edge.give_index[keys[producer]]]
+                cost = cost + row[edge.take_index]
+            keys.append(int(np.argmin(cost)))
+            if not np.isfinite(cost[keys[-1]]):
+                return None
+        return keys
+
+    def _improve(self, keys: list[int], costs, tables) -> bool:
+        """Change one node at a time while that is cheaper; whether all keep to their limits."""
+        around: list[list[tuple[int, _Edge, np.ndarray, bool]]] = [[] for _ in self.nodes]
+        for (producer, consumer, edge), table in zip(self._edges, tables, strict=True):
+            around[producer].append((consumer, edge, table, True))
+            around[consumer].append((producer, edge, table, False))
+        for _ in range(10):
+            changed, total = False, 0.0
+            for k in range(len(self.nodes)):
+                cost = costs[k].copy()
+                for other, edge, table, gives in around[k]:
+                    if gives:
+                        cost += table[:, edge.take_index[keys[other]]][edge.give_index]
+                    else:
+                        cost += table[edge.give_index[keys[other]]][edge.take_index]
+                pick = int(np.argmin(cost))
+                if cost[pick] < cost[keys[k]]:
+                    keys[k], changed = pick, True
+                total += cost[keys[k]]
+            if not changed:
+                break
+        return bool(np.isfinite(total))
+
+    def _selection(self, picks: np.ndarray, limit: int) -> Selection:
+        amounts = sum((node.amounts[pick] for node, pick in zip(self.nodes, picks, strict=True)),
+                      np.zeros(len(KINDS), dtype=np.int64))
+        interval = max(int(node.intervals[pick])
+                       for node, pick in zip(self.nodes, picks, strict=True))
+        keys = [int(node.keys[1][pick]) for node, pick in zip(self.nodes, picks, strict=True)]
+        for producer, consumer, edge in self._edges:
+            slowest, more = edge.taken(edge.give_index[keys[producer]],
+                                       edge.take_index[keys[consumer]], limit)
+            amounts = amounts + more
+            interval = max(interval, slowest)
+        for k in self._forks:
+            node = self.nodes[k]
+            amounts = amounts + self._fork(k, int(node.lanes[picks[k], node.inputs]))
+        return Selection(picks=picks, limit=limit, interval=interval,
+                         resources=Resources(**dict(zip(KINDS, amounts.tolist(), strict=True))))
+
+    def engine(self, selection: Selection, places: Places | None = None) -> Engine:
+        """The engine of a selection."""
+        operators, ports = {}, {}
+        for k, (name, pick) in enumerate(zip(self.names, selection.picks, strict=True)):
+            node = self.nodes[k]
+            if self.stages.start <= k < self.stages.stop:
+                operators[name] = node.operators[pick]
+            else:
+                ports[name] = int(node.lanes[pick, 0])
+        return build_engine(self.network, operators, ports=ports, interval=selection.limit,
+                            places=places)
+
+    def remember(self, engine: Engine) -> None:
+        """Keep in mind what the forks of an engine hold, for later prices."""
+        number = {name: k for k, name in enumerate(self.names[:self.stages.stop])}
+        for stage in engine.stages:
+            if isinstance(stage.operator, Fork):
+                node = number[stage.inputs[0].name]
+                self.held[node] = tuple(depth * stage.operator.lanes
+                                        for depth in stage.operator.places)
+
+
+@functools.lru_cache(maxsize=None)
+def _fork_amounts(feature_map: FeatureMap, lanes: int, places: tuple[int, ...],
+                  device: Device) -> np.ndarray:
+    return amounts_of(Fork(map=feature_map, lanes=lanes, places=places).resources(device))
+
+
+def _port(feature_map: FeatureMap, output: bool) -> Candidates:
+    """An input or output of a network: any number of lanes that a beat there can have."""
+    lanes = np.arange(1, port_lanes(feature_map) + 1)
+    beats = feature_map.pixels * -(-feature_map.channels // lanes)
+    return Candidates(operators=(), intervals=beats,
+                      amounts=np.zeros((len(lanes), len(KINDS)), dtype=np.int64),
+                      lanes=lanes[:, None], inputs=int(output))
