@@ -13,7 +13,7 @@ import onnx
 import onnxruntime
 
 
-__all__ = ["Graph", "Node", "quiet", "session"]
+__all__ = ["Graph", "Node", "first_line", "quiet", "session"]
 
 
 @contextlib.contextmanager
@@ -29,6 +29,12 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
+
+
+def first_line(error: Exception) -> str:
+    """What an error of the ONNX packages says, without the rest and the full stop."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__).rstrip(".")
 
 
 def session(model: onnx.ModelProto | bytes) -> onnxruntime.InferenceSession:

@@ -12,11 +12,11 @@ import onnx
 from fcnnx.errors import BadInput, Problem
 from fcnnx.network import Network, Port
 
-from .graph import Graph, Node
+from .graph import Graph, Node, first_line, quiet, session
 from .load import ModelSource, check_weights, infer, load
 from .lower import OPERATORS
 from .operands import Context
-from .quantize import check_calibration, quantize
+from .quantize import check_calibration, quantize, random_inputs
 from .simplify import fold_constants, is_quantized, simplify_float
 from .snap import snap_scales
 from .stages import Stages
@@ -114,6 +114,8 @@ def _prepare(source: ModelSource) -> _Prepared:
     quantized = is_quantized(model)
     model = infer(source.name, fold_constants(model, quantized=quantized))
     problems = _unsupported(source.name, Graph.read(model), quantized)
+    if not problems:
+        problems += _run(source.name, model)
     if not quantized and not problems:
         model = infer(source.name, simplify_float(model))
     graph = Graph.read(model)
@@ -129,6 +131,18 @@ def _prepare(source: ModelSource) -> _Prepared:
         warnings += (UNUSED_CALIBRATION,)
     return _Prepared(source=source, model=model, graph=graph, float_model=not quantized,
                      warnings=warnings)
+
+
+def _run(name: str, model: onnx.ModelProto) -> list[Problem]:
+    """Problems that only running the model shows."""
+    graph = Graph.read(model)
+    try:
+        with quiet():
+            session(model).run(None, random_inputs(graph, 1, seed=0))
+    except Exception as error:  # onnxruntime's have no common type
+        return [Problem(where=name, reason=f"It cannot be run: {first_line(error)}.",
+                        remedy="Export it again, or give the right input shapes with --shape.")]
+    return []
 
 
 def _unsupported(name: str, graph: Graph, quantized: bool) -> list[Problem]:
@@ -148,7 +162,13 @@ def _implement(prepared: _Prepared, quick: bool) -> Imported | None:
     if prepared.float_model:
         if quick:
             return None
-        model = infer(source.name, quantize(model, graph, source.calibration))
+        try:
+            model = quantize(model, graph, source.calibration)
+        except Exception as error:  # onnxruntime's have no common type
+            raise BadInput(Problem(
+                where=source.name, reason="onnxruntime's quantiser does not take it: "
+                f"{first_line(error)}.", remedy="Give it quantised.")) from error
+        model = infer(source.name, model)
         model = snap_scales(infer(source.name, fold_constants(model, quantized=True)))
         graph = Graph.read(model)
     network, layers = _lower(source.name, graph, prepared.warnings)

@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 
 from fcnnx.errors import BadInput, Problem
 
-from .graph import Graph, quiet
+from .graph import Graph, first_line, quiet
 
 
 __all__ = ["ModelSource", "check_weights", "infer", "load", "network_name"]
@@ -84,12 +84,7 @@ def infer(name: str, model: onnx.ModelProto) -> onnx.ModelProto:
     except (onnx.shape_inference.InferenceError, RuntimeError) as error:
         raise BadInput(Problem(
             where=name, reason=f"The shapes of its tensors contradict each other: "
-            f"{_first_line(error)}.", remedy="Give the right input shapes with --shape.")) from None
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__).rstrip(".")
+            f"{first_line(error)}.", remedy="Give the right input shapes with --shape.")) from None
 
 
 def _bad_file(path: pathlib.Path, reason: str, remedy: str = "") -> BadInput:
@@ -121,7 +116,7 @@ def _read(path: pathlib.Path) -> onnx.ModelProto:
     except OSError:
         raise _bad_file(path, f"{what} is missing.", "Put it beside the model.") from None
     except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:
-        raise _bad_file(path, f"{what} cannot be used: {_first_line(error)}.",
+        raise _bad_file(path, f"{what} cannot be used: {first_line(error)}.",
                         "Put it beside the model.") from None
     return model
 
@@ -132,7 +127,7 @@ def _check(path: pathlib.Path, model: onnx.ModelProto) -> None:
             onnx.checker.check_model(onnx.shape_inference.infer_shapes(model))
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError,
             RuntimeError) as error:
-        raise _bad_file(path, f"The ONNX file is not valid: {_first_line(error)}.",
+        raise _bad_file(path, f"The ONNX file is not valid: {first_line(error)}.",
                         "Export it again.") from None
 
 
@@ -221,7 +216,7 @@ def _convert(source: ModelSource, model: onnx.ModelProto) -> onnx.ModelProto:
     except (RuntimeError, ValueError, onnx.version_converter.ConvertError) as error:
         raise BadInput(Problem(
             where=source.name, reason=f"Operator set {version} cannot be converted to {OPSET}: "
-            f"{_first_line(error)}.", remedy=f"Export it with operator set {OPSET}.")) from None
+            f"{first_line(error)}.", remedy=f"Export it with operator set {OPSET}.")) from None
 
 
 def check_weights(name: str, model: onnx.ModelProto) -> list[Problem]:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from fcnnx.frontend import supported
 from fcnnx.hdl.operators.add import Add
 from fcnnx.hdl.operators.convolution import Convolution
@@ -12,13 +13,13 @@ from fcnnx.hdl.operators.pooling import AveragePool, MaxPool
 from fcnnx.hdl.operators.prelu import PRelu
 from fcnnx.hdl.operators.table import Table
 
-from .conftest import Builder
+from .building import Builder
 
 
 IMAGE = (1, 3, 9, 8)
 
 
-def conv(b: Builder, x: str, channels: tuple[int, int] = (3, 6), kernel=(3, 3), **attributes) -> str:
+def conv(b: Builder, x: str, channels=(3, 6), kernel=(3, 3), **attributes) -> str:
     out, per_group = channels[1], channels[0] // attributes.get("group", 1)
     return b.node("Conv", x, b.weights(out, per_group, *kernel), b.weights(out),
                   kernel_shape=kernel, **attributes)
