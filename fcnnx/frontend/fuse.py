@@ -10,15 +10,17 @@ from collections.abc import Callable
 from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 
 from fcnnx.hdl.operator import Constants, FeatureMap, Operator
 from fcnnx.hdl.operators.add import Add
 from fcnnx.hdl.operators.convolution import Convolution, accumulator_width
 from fcnnx.hdl.operators.depthwise import DepthwiseConvolution
 from fcnnx.hdl.operators.global_pool import GlobalAveragePool
-from fcnnx.hdl.operators.pooling import AveragePool, MaxPool
+from fcnnx.hdl.operators.pooling import AveragePool
 from fcnnx.hdl.operators.prelu import PRelu
 from fcnnx.hdl.operators.requantize import Requantization
+from fcnnx.hdl.operators.window import Window
 
 from .fixed import channel_scales, common_scales, fit_scales
 from .tensors import Integers, Pointwise, Quantization
@@ -63,7 +65,7 @@ class Group(abc.ABC):
         return dataclasses.replace(self, low=float(np.clip(self.low, low, high)),
                                    high=float(np.clip(self.high, low, high)))
 
-    def requantization(self, scales: np.ndarray, output: Quantization) -> Requantization:
+    def requantization(self, scales: npt.ArrayLike, output: Quantization) -> Requantization:
         """Of sums whose unit is ``scales``, one for each channel or one for all."""
         multipliers, shifts = channel_scales(np.asarray(scales) / np.float64(output.scale))
         low, high = output.range(self.low, self.high)
@@ -147,11 +149,12 @@ class Means(Group):
             return GlobalAveragePool(input=self.input, bias=-zero * count,
                                      requantization=requantization,
                                      output=output.map(1, 1, self.input.channels))
-        size = {"input": self.input, "kernel": self.kernel, "strides": self.strides,
-                "padding": self.padding}
-        pooled = MaxPool(**size).output
-        return AveragePool(**size, pad=zero, bias=-zero * count, requantization=requantization,
-                           output=output.map(*pooled.shape))
+        rows, columns = Window(input=self.input, kernel=self.kernel, strides=self.strides,
+                               padding=self.padding).positions
+        return AveragePool(input=self.input, kernel=self.kernel, strides=self.strides,
+                           padding=self.padding, pad=zero, bias=-zero * count,
+                           requantization=requantization,
+                           output=output.map(rows, columns, self.input.channels))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

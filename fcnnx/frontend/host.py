@@ -1,7 +1,7 @@
 """What the host does around the hardware: quantisation before it, float operators after it."""
 
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -124,7 +124,7 @@ class Host:
 class _Part:
     """A part of a model, from some tensors to others, frame by frame."""
 
-    def __init__(self, model: onnx.ModelProto, inputs: list[str], outputs: list[str]):
+    def __init__(self, model: onnx.ModelProto, inputs: Sequence[str], outputs: Sequence[str]):
         self._outputs = list(outputs)
         self._computed = [name for name in outputs if name not in inputs]
         self._session = None

@@ -93,7 +93,7 @@ def add(context: Context, *inputs: Any) -> Any:
     constants = [floats(each) for each in inputs if is_constant(each)]
     activations = [each for each in inputs if not is_constant(each)]
     if len(activations) > 1:
-        terms = []
+        terms: list[Pointwise] = []
         for each in activations:
             whole = isinstance(each, Sums) and np.isinf([each.low, each.high]).all()
             terms += each.terms if whole else [quantized(each)]
@@ -121,11 +121,11 @@ def _sum(context: Context, terms: tuple[Pointwise, ...]) -> Sums:
     if len({term.index.shape for term in terms}) > 1:
         raise Refused("it adds activations of different shapes: "
                       f"{', '.join(str(list(term.index.shape)) for term in terms)}.")
-    settled = [term for term in terms if term.integers.origin.map is not None]
+    settled = [term for term in terms if term.integers.origin.known is not None]
     if settled:
         index, shape = settled[0].integers.raster(), settled[0].integers.map.shape
         for term in terms:
-            if term.integers.origin.map is None:
+            if term.integers.origin.known is None:
                 places = np.empty(index.size, np.int64)
                 places[index.ravel()] = term.index.ravel()
                 term.integers.origin.settle(places.reshape(shape))
@@ -243,7 +243,7 @@ def reduce_mean(context: Context, x: Any, axes: Any = None) -> Means:
     chosen = context.attribute("axes") if axes is None else [int(axis) for axis in axes.ravel()]
     reduced = tuple(sorted(axis % rank for axis in (range(rank) if chosen is None else chosen)))
     kept = tuple(axis for axis in range(rank) if axis not in reduced)
-    if x.integers.origin.map is None and rank == 4 and reduced in ((1, 2), (2, 3)):
+    if x.integers.origin.known is None and rank == 4 and reduced in ((1, 2), (2, 3)):
         x.integers.as_map((*reduced, kept[-1]))
     given = x.integers.settled()
     pixels = x.integers.raster().transpose(*reduced, *kept).reshape(
@@ -296,7 +296,7 @@ def pad(context: Context, x: Any, pads: Any = None, value: Any = None, axes: Any
         raise Refused("it pads what has just been padded.", "Pad once.")
     integers.as_map(layout)
     rows, columns = layout[:2]
-    padding = tuple(int(each) for each in (begin[rows], begin[columns], end[rows], end[columns]))
+    padding = (int(begin[rows]), int(begin[columns]), int(end[rows]), int(end[columns]))
     padded = dataclasses.replace(integers, padding=padding, pad=number, name=context.node.name)
     size = [padded.map.shape[layout.index(axis)] for axis in sorted(layout)]
     index = np.arange(padded.map.size).reshape(padded.map.shape)

@@ -148,13 +148,14 @@ def window_of(context: Context, taken: FeatureMap,
     return strides, padding
 
 
-def take_padding(x: Pointwise, padding: tuple[int, ...]) -> tuple[Integers, tuple[int, ...]]:
+def take_padding(x: Pointwise, padding: tuple[int, int, int, int]) -> tuple[
+        Integers, tuple[int, int, int, int]]:
     """Takes the zeros of a Pad before it into the padding of a window."""
     integers = x.integers
     if not any(integers.padding) or integers.pad != x.quantization.zero:
         return integers, padding
-    merged = tuple(a + b for a, b in zip(integers.padding, padding, strict=True))
-    return dataclasses.replace(integers, padding=(0, 0, 0, 0)), merged
+    top, left, bottom, right = (a + b for a, b in zip(integers.padding, padding, strict=True))
+    return dataclasses.replace(integers, padding=(0, 0, 0, 0)), (top, left, bottom, right)
 
 
 def check_windows(context: Context, taken: FeatureMap, kernel: tuple[int, int],

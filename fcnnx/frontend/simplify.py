@@ -41,9 +41,13 @@ def fold_constants(model: onnx.ModelProto, *, quantized: bool) -> onnx.ModelProt
         if not known or node.domain or (quantized and node.op_type == "DequantizeLinear"):
             nodes.append(node)
             continue
-        with quiet():
-            evaluator = onnx.reference.ReferenceEvaluator(node)
-            results = evaluator.run(None, {name: values[name] for name in node.input if name})
+        try:
+            with quiet():
+                evaluator = onnx.reference.ReferenceEvaluator(node)
+                results = evaluator.run(None, {name: values[name] for name in node.input if name})
+        except Exception:  # what the evaluator cannot do is told with the operators
+            nodes.append(node)
+            continue
         for name, value in zip(node.output, results, strict=False):
             values[name] = np.asarray(value)
     return _with(model, nodes, values)

@@ -59,8 +59,9 @@ class _Snapping:
     def _input_scale(self, tensor: str) -> str | None:
         """The tensor that holds an activation's scale."""
         node = self._dequantizer(tensor)
-        constant = node is None or node.inputs[0] in self._graph.constants
-        return None if constant else node.inputs[1]
+        if node is None or node.inputs[0] in self._graph.constants:
+            return None
+        return node.inputs[1]
 
     def _output_scale(self, node: Node) -> str | None:
         users = self._users.get(node.outputs[0], [])
@@ -90,8 +91,8 @@ class _Snapping:
                 self._terms(node, output, scale * float(count))
 
     def _terms(self, node: Node, output: str, scale: float) -> None:
-        names = [self._input_scale(tensor) for tensor in node.inputs]
-        if None in names:
+        names = [name for tensor in node.inputs if (name := self._input_scale(tensor))]
+        if len(names) < len(node.inputs):
             return
         ratios = np.array([self._value(name).item() / scale for name in names], np.float64)
         multipliers, shift = common_scales(ratios)

@@ -50,7 +50,7 @@ class Stages:
         self._taken.add(unique)
         sources = tuple(self.plain(each).origin.source for each in integers)
         origin = Origin(source=Source(unique), signed=operator.outputs[0].map.signed,
-                        map=operator.outputs[0].map)
+                        known=operator.outputs[0].map)
         self._stages[origin.source] = (
             Stage(name=unique, operator=operator, inputs=sources), origin)
         return origin
@@ -93,7 +93,7 @@ class Stages:
             result = self._table(name, x, output)
         if any(result.padding):
             return dataclasses.replace(result, tensor=tensor)
-        if tensor and result.origin.map is not None:
+        if tensor and result.origin.known is not None:
             result.origin.name_tensor(tensor, result.index)
         return result
 
@@ -133,6 +133,8 @@ class Stages:
 
 
 def _port(name: str, origin: Origin) -> Port:
+    assert origin.view is not None
+    assert origin.tensor is not None
     shape, axes = origin.view
     source = None if origin.source.name == origin.tensor else origin.source
     return Port(name=name, tensor=origin.tensor, shape=shape, axes=axes, map=origin.map,

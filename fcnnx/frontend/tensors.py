@@ -5,6 +5,7 @@ import functools
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 
 from fcnnx.hdl.engine import Source
 from fcnnx.hdl.operator import FeatureMap
@@ -52,7 +53,7 @@ class Quantization:
     def high(self) -> int:
         return 127 if self.signed else 255
 
-    def quantize(self, x: np.ndarray) -> np.ndarray:
+    def quantize(self, x: npt.ArrayLike) -> np.ndarray:
         """QuantizeLinear in 32-bit floats."""
         with np.errstate(over="ignore"):
             steps = np.rint(np.asarray(x, np.float32) / self.scale)
@@ -113,7 +114,8 @@ class Origin:
         Tensor of the ONNX graph with these integers.
     view : pair of tuples, or None
         How the tensor becomes the map: shape and axes.
-    map : :class:`FeatureMap` or None
+    known : :class:`FeatureMap` or None
+        The map, where it is settled.
     """
 
     source: Source
@@ -122,15 +124,20 @@ class Origin:
     name: str = ""
     tensor: str | None = None
     view: tuple[tuple[int, ...], tuple[int, ...]] | None = None
-    map: FeatureMap | None = None
+    known: FeatureMap | None = None
     _raster: np.ndarray | None = None
+
+    @property
+    def map(self) -> FeatureMap:
+        assert self.known is not None
+        return self.known
 
     def settle(self, places: np.ndarray) -> None:
         """Makes the map of an input: ``places`` as in :func:`view_of`."""
         self.view = view_of(places)
         rows, columns, channels = places.shape
-        self.map = FeatureMap(rows=rows, columns=columns, channels=channels, width=8,
-                              signed=self.signed)
+        self.known = FeatureMap(rows=rows, columns=columns, channels=channels, width=8,
+                                signed=self.signed)
         self._raster = np.empty(places.size, np.int64)
         self._raster[places.ravel()] = np.arange(places.size)
 
@@ -193,7 +200,7 @@ class Integers:
             raise Refused(f"its input has the shape {list(self.index.shape)}, and more than rows, "
                           "columns and channels.")
         places = self.index.transpose(*rest, *axes).reshape(sizes)
-        if self.origin.map is None:
+        if self.origin.known is None:
             self.origin.settle(places)
         places = self.raster().transpose(*rest, *axes).ravel()
         have = self.map
@@ -205,13 +212,13 @@ class Integers:
 
     def as_vector(self) -> FeatureMap:
         """The map whose values the tensor has in any order; a vector where that is open."""
-        if self.origin.map is None:
+        if self.origin.known is None:
             self.origin.settle(self.index.reshape(1, 1, -1))
         return self.map
 
     def settled(self) -> FeatureMap:
         """The map, for an operator to which rows, columns and channels are all one."""
-        if self.origin.map is None and self.index.ndim == 4:
+        if self.origin.known is None and self.index.ndim == 4:
             return self.as_map((2, 3, 1))
         return self.as_vector()
 

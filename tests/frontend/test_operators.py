@@ -193,6 +193,26 @@ def test_opsets(opset, importing, judge):
     judge(importing(model))
 
 
+@pytest.mark.parametrize("quantized", [False, True])
+def test_shapes_that_the_graph_computes(quantized, importing, judge):
+    """As PyTorch exports a flattening: Shape, Gather, Unsqueeze, Concat, Reshape."""
+    b = Builder()
+    x = b.quantized("x", 0.02, 120) if quantized else "x"
+    weights = b.integer_weights(6, 3, 3, 3) if quantized else b.weights(6, 3, 3, 3)
+    y = b.node("Conv", x, weights)
+    y = b.quantized(y, 0.02, 120) if quantized else y
+    batch = b.node("Gather", b.node("Shape", y), b.node("Constant", value_int=0))
+    shape = b.node("Concat", b.node("Unsqueeze", batch, b.constant([0], np.int64)),
+                   b.constant([-1], np.int64), axis=0)
+    vector = b.node("Reshape", y, shape)
+    weights = b.integer_weights(252, 5, axis=1) if quantized else b.weights(252, 5)
+    y = b.node("MatMul", vector, weights)
+    y = b.quantized(y, 0.05, 120) if quantized else y
+    imported = importing(b.model({"x": ("n", *IMAGE[1:])}, {y: None}))
+    assert [type(stage.operator) for stage in imported.network.stages] == [Convolution] * 2
+    judge(imported)
+
+
 def test_names_are_those_of_the_nodes(importing):
     builder = Builder()
     y = builder.node("PRelu", conv(builder, "x"), builder.weights(6, 1, 1))
