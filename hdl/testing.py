@@ -9,10 +9,11 @@ from amaranth import *
 from amaranth.sim import Simulator
 
 from .operator import Operator, Timing
+from .operators.matvec import join_fields
 
 
-__all__ = ["OFFERINGS", "TAKINGS", "Run", "check_operator", "join_words", "offered_cycles",
-           "ready_cycles", "simulate", "split_words", "stream_ports", "transfers"]
+__all__ = ["OFFERINGS", "TAKINGS", "Run", "check_operator", "offered_cycles", "ready_cycles",
+           "simulate", "split_words", "stream_ports", "transfers"]
 
 
 OFFERINGS = ("always", "every other", "random")
@@ -35,15 +36,8 @@ def ready_cycles(kind: str, seed: int = 0) -> Callable[[int], bool]:
             "random": lambda cycle: bool(pattern[cycle % 4096])}[kind]
 
 
-def join_words(beats: np.ndarray, width: int) -> list[int]:
-    """Beats, shape (beats, elements), as words, element 0 in the lowest bits."""
-    mask = (1 << width) - 1
-    return [sum((value & mask) << width * k for k, value in enumerate(beat))
-            for beat in np.asarray(beats).tolist()]
-
-
 def split_words(words: Sequence[int], shape: Shape, elements: int) -> np.ndarray:
-    """The inverse of :func:`join_words`."""
+    """Words as values, shape (words, elements): the inverse of :func:`join_fields`."""
     fields = [[word >> shape.width * k & (1 << shape.width) - 1 for k in range(elements)]
               for word in words]
     values = np.array(fields, dtype=np.int64).reshape(len(fields), elements)
@@ -54,7 +48,7 @@ def stream_ports(component, prefix: str) -> list:
     """The streams :py:`i`, or :py:`i_0`, :py:`i_1`..., likewise for :py:`"o"`."""
     if hasattr(component, prefix):
         return [getattr(component, prefix)]
-    ports = []
+    ports: list = []
     while hasattr(component, f"{prefix}_{len(ports)}"):
         ports.append(getattr(component, f"{prefix}_{len(ports)}"))
     return ports
@@ -197,7 +191,7 @@ def simulate(component, words: Sequence[Sequence[int]], counts: Sequence[int],
     async def bench(ctx):
         held = [None] * len(outputs)
         cycle, after = 0, 40
-        while after:
+        while after and cycle < limit:
             after -= all(len(done) >= count for done, count in
                          zip(run.taken + run.given, [*map(len, words), *counts], strict=True))
             for port, queue, starts, taken in zip(inputs, words, offered, run.taken,
@@ -225,13 +219,13 @@ def simulate(component, words: Sequence[Sequence[int]], counts: Sequence[int],
                     run.given[number].append(cycle)
                     run.words[number].append(word)
             cycle += 1
-            assert cycle < limit, f"{[len(given) for given in run.given]!r} beats of {counts!r}"
 
     simulator = Simulator(component)
     simulator.add_clock(1e-6)
     simulator.add_testbench(bench)
     simulator.run()
-    assert [len(given) for given in run.given] == list(counts)
+    came = [len(given) for given in run.given]
+    assert came == list(counts), f"{came!r} beats of {counts!r}"
     return run
 
 
@@ -261,7 +255,7 @@ def check_operator(spec: Operator, frames: Sequence[np.ndarray], *, offering: st
         If anything differs.
     """
     number = len(frames[0])
-    words = [join_words(shape.pack(x), shape.map.width)
+    words = [join_fields(shape.pack(x), shape.map.width)
              for shape, x in zip(spec.inputs, frames, strict=True)]
     offered = [offered_cycles(offering, len(queue), seed) for seed, queue in enumerate(words)]
     ready = [ready_cycles(taking, seed) for seed in range(len(spec.outputs))]
@@ -274,8 +268,8 @@ def check_operator(spec: Operator, frames: Sequence[np.ndarray], *, offering: st
         values = split_words(run.words[k], shape.map.element, shape.elements)
         assert (values == shape.pack(expected)).all(), f"Output {k} differs from the golden model"
     for kind, simulated, predicted in (("taken", run.taken, taken), ("given", run.given, given)):
-        for k, (cycles, expected) in enumerate(zip(simulated, predicted, strict=True)):
-            assert cycles == expected, f"Beats of stream {k} are not {kind} when predicted"
+        for k, (cycles, foreseen) in enumerate(zip(simulated, predicted, strict=True)):
+            assert cycles == foreseen, f"Beats of stream {k} are not {kind} when predicted"
     if offering == taking == "always":
         assert given[0][-1] - given[0][-1 - spec.outputs[0].beats] == spec.interval
     return run

@@ -97,8 +97,8 @@ class Add:
         return self.outputs[0].beats
 
     def compute(self, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
-        total = sum((x - zero) * scale for x, zero, scale in
-                    zip(inputs, self.zeros, self.scales, strict=True))
+        total = np.sum([(x - zero) * scale for x, zero, scale in
+                        zip(inputs, self.zeros, self.scales, strict=True)], axis=0)
         return (np.clip(round_shift(total, self.shift) + self.zero, self.low, self.high),)
 
     def timing(self) -> Timing:

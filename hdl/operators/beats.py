@@ -27,7 +27,7 @@ def beat_timing(beats: int, *, inputs: int = 1, stages: int) -> Timing:
         cycles=np.ones_like(issues))
 
 
-def issue_beats(m: Module, *, inputs: Sequence, queue: OutputQueue, stages: int) -> Value:
+def issue_beats(m: Module, *, inputs: Sequence, queue, stages: int) -> Value:
     """Issue as :func:`beat_timing` says; gives the valid of what leaves the last stage."""
     issue = Signal()
     m.d.comb += queue.need.eq(1)
@@ -41,7 +41,7 @@ def issue_beats(m: Module, *, inputs: Sequence, queue: OutputQueue, stages: int)
     return under_way[-1]
 
 
-def give_beats(m: Module, queue: OutputQueue, shape: StreamShape, *, valid: Value,
+def give_beats(m: Module, queue, shape: StreamShape, *, valid: Value,
                word: Value) -> None:
     """Lead a datapath's beats to its output queue, and make lanes beyond the channels zero."""
     if shape.pixels == 1 and shape.map.channels % shape.lanes:

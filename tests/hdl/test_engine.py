@@ -8,10 +8,10 @@ import pytest
 from fcnnx.hdl.engine import Engine, Source, Stage
 from fcnnx.hdl.operator import Constants, FeatureMap, StreamShape
 from fcnnx.hdl.operators.add import Add
+from fcnnx.hdl.operators.matvec import join_fields
 from fcnnx.hdl.operators.plumbing import Fork, Widen
 from fcnnx.hdl.operators.prelu import PRelu
 from fcnnx.hdl.testing import (
-    join_words,
     offered_cycles,
     ready_cycles,
     simulate,
@@ -47,7 +47,7 @@ def test_hardware_computes_what_the_spec_does(kind):
     engine, frames = residual(), 3
     x = np.random.default_rng(1).integers(-128, 128, (frames, *MAP.shape))
     (shape,) = (shape for _, shape in engine.inputs)
-    words = join_words(shape.pack(x), MAP.width)
+    words = join_fields(shape.pack(x), MAP.width)
     result = simulate(engine.create(), [words], [frames * MAP.pixels],
                       [offered_cycles(kind, len(words))], [ready_cycles(kind)], 2000)
     values = split_words(result.words[0], MAP.element, 5).reshape(frames, *MAP.shape)
