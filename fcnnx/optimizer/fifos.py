@@ -10,11 +10,12 @@ from fcnnx.hdl.operators.plumbing import LEAST_PLACES, Fork
 from .timing import EngineTiming, Solver, operator_timing, simulate
 
 
-__all__ = ["Places", "size_queues"]
+__all__ = ["Places", "ample_places", "size_queues"]
 
 
 LEAST_FRAMES = 4
-SWEEPS = 24  # of a frame: queues that just suffice settle slowly, and save less than a memory
+GRAIN = 128  # depths are told apart to this part of them
+SWEEPS = 12  # of a frame: queues that just suffice settle slowly, and save less than a memory
 
 Places = Mapping[str, tuple[int, ...]]
 
@@ -34,23 +35,26 @@ def size_queues(make: Callable[[Places], Engine]) -> tuple[Engine, EngineTiming]
     -------
     The engine, and its timing.
     """
-    forks = {stage.name: stage.operator for stage in make({}).stages
-             if isinstance(stage.operator, Fork)}
-    if not forks:
-        engine = make({})
-        return engine, simulate(engine)
-    ample = {name: (2 * fork.inputs[0].beats,) * len(fork.places)
-             for name, fork in forks.items()}
+    shortest = make({})
+    ample = ample_places(shortest)
+    if not ample:
+        return shortest, simulate(shortest)
     ideal = Solver(make(ample))
     while ideal.solved < LEAST_FRAMES or not (ideal.repeats or ideal.solved == ideal.frames):
         ideal.solve_frame()
-    shortest = {name: (LEAST_PLACES,) * len(fork.places) for name, fork in forks.items()}
-    places = _enough(make, shortest, ample, ideal)
+    places = _enough(make, {name: (LEAST_PLACES,) * len(depths) for name, depths in ample.items()},
+                     ample, ideal)
     for name, depths in list(places.items()):
         for branch in range(len(depths)):
             places = _bisect(make, places, name, branch, ideal)
     engine = make(places)
     return engine, (_follow(engine, ideal) or ideal).result()
+
+
+def ample_places(engine: Engine) -> Places:
+    """Queues at the forks of an engine that hold two frames."""
+    return {stage.name: (2 * stage.operator.inputs[0].beats,) * len(stage.operator.places)
+            for stage in engine.stages if isinstance(stage.operator, Fork)}
 
 
 def _enough(make, shortest: Places, ample: Places, ideal: Solver) -> Places:
@@ -104,7 +108,7 @@ def _bisect(make, places: Places, name: str, branch: int, ideal: Solver) -> Plac
     low, high = LEAST_PLACES, places[name][branch]
     if low < high and _keeps(make(changed(low)), ideal):
         return changed(low)
-    while high - low > 1:
+    while high - low > max(1, high // GRAIN):
         middle = (low + high) // 2
         if _keeps(make(changed(middle)), ideal):
             high = middle

@@ -20,7 +20,7 @@ __all__ = ["Deadlock", "EngineTiming", "Solver", "StageTiming", "operator_timing
 
 NEVER = -(1 << 40)  # of an event before the first frame: it holds nothing up
 MOST_FRAMES = 8
-PATIENCE = 64  # sweeps of a frame before a deadlock is looked for
+PATIENCE = 1000  # sweeps of a frame before a deadlock is looked for
 
 
 class Deadlock(Exception):

@@ -1,0 +1,189 @@
+"""One network's best points: the fastest within a budget, and the front of what it costs."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+
+from fcnnx.hdl.device import KINDS, Resources
+
+from .choice import Chooser, Selection, amounts_of
+from .fifos import ample_places
+from .timing import Solver
+
+
+__all__ = ["ANY", "fastest", "fit", "front", "latency_of", "lower_latency", "smallest"]
+
+
+ANY = 1 << 40  # cycles: no limit
+ROUNDS = 16  # of prices
+STEEPNESS = 2.0  # what is short becomes dearer by so much a round
+# Prices of a front's points, as shares of the budget: all alike, and each scarce kind dear.
+NO_LEANING: Mapping[str, float] = {}
+LEANINGS = (NO_LEANING, {"dsp": 8.0}, {"lut": 8.0}, {"bram18": 8.0})
+
+
+def base_prices(budget: Resources, leaning: Mapping[str, float] = NO_LEANING) -> np.ndarray:
+    """Prices that make a whole budget of each kind cost the same, but for a leaning.
+
+    Flip-flops are never what is short: they cost little.
+    """
+    prices = 1.0 / np.maximum(amounts_of(budget), 1)
+    prices[KINDS.index("ff")] *= 0.1
+    return prices * np.array([leaning.get(kind, 1.0) for kind in KINDS])
+
+
+def fit(chooser: Chooser, limit: int, budget: Resources,
+        limits: Mapping[int, int] | None = None) -> Selection | None:
+    """Foldings that keep to an interval within a budget, or none: prices of what is short rise."""
+    amounts = np.maximum(amounts_of(budget), 1)
+    prices = base_prices(budget)
+    for _ in range(ROUNDS):
+        selection = chooser.choose(limit, prices, limits)
+        if selection is None or selection.resources.fits(budget):
+            return selection
+        used = amounts_of(selection.resources) / amounts
+        prices = prices * np.clip(used, 0.5, 4.0) ** STEEPNESS
+        prices /= (prices * amounts).max()
+    return None
+
+
+def smallest(chooser: Chooser, budget: Resources) -> Selection:
+    """The foldings that exceed a budget least, however slow."""
+    best = None
+    amounts = np.maximum(amounts_of(budget), 1)
+    prices = base_prices(budget)
+    for _ in range(ROUNDS):
+        selection = chooser.choose(ANY, prices)
+        assert selection is not None, "Some folding keeps to no limit at all"
+        used = amounts_of(selection.resources) / amounts
+        if best is None or used.max() < best[0]:
+            best = used.max(), selection
+        prices = prices * np.clip(used, 0.5, 4.0) ** STEEPNESS
+        prices /= (prices * amounts).max()
+    return best[1]
+
+
+def fastest(chooser: Chooser, budget: Resources) -> Selection | None:
+    """The least interval within a budget, by bisection over those that a stage may have."""
+    slowest = fit(chooser, ANY, budget)
+    if slowest is None:
+        return None
+    useful = chooser.useful[chooser.useful < slowest.interval].tolist()
+    low, high, best = -1, len(useful), slowest
+    while high - low > 1:
+        middle = (low + high) // 2
+        selection = fit(chooser, useful[middle], budget)
+        if selection is None:
+            low = middle
+        else:
+            high, best = middle, selection
+    return best
+
+
+def front(chooser: Chooser, budget: Resources, *, fastest_interval: int,
+          ratio: float = 1.01) -> list[Selection]:
+    """Points that no other beats in interval and every resource, the slowest first.
+
+    Parameters
+    ----------
+    chooser : :class:`Chooser`
+    budget : :class:`Resources`
+        What prices are relative to; points may exceed it.
+    fastest_interval : :class:`int`
+        Where the front ends.
+    ratio : :class:`float`
+        Of the limits of neighbouring points, at least: every useful interval where they lie
+        farther apart.
+    """
+    found: dict[tuple[int, ...], Selection] = {}
+    for leaning in LEANINGS:
+        prices = base_prices(budget, leaning)
+        limit = ANY
+        while limit >= fastest_interval:
+            selection = chooser.choose(limit, prices)
+            if selection is None:
+                break
+            key = (selection.interval, *amounts_of(selection.resources).tolist())
+            found.setdefault(key, selection)
+            limit = max(min(selection.interval - 1, int(selection.interval / ratio)),
+                        min(fastest_interval, selection.interval - 1))
+    return _undominated(found)
+
+
+def _undominated(found: Mapping[tuple[int, ...], Selection]) -> list[Selection]:
+    kept: list[tuple[np.ndarray, Selection]] = []
+    for key in sorted(found):
+        costs = np.array(key)
+        if not any((other <= costs).all() for other, _ in kept):
+            kept.append((costs, found[key]))
+    return [selection for _, selection in reversed(kept)]
+
+
+def latency_of(chooser: Chooser, selection: Selection) -> int:
+    """Cycles of the first frame, with ample queues at joins."""
+    solver = Solver(chooser.engine(selection, ample_places(chooser.engine(selection))), frames=1)
+    solver.solve_frame()
+    return solver.latency
+
+
+@dataclasses.dataclass
+class _Move:
+    """A stage made faster, and what that was seen to bring."""
+
+    node: int
+    gain: float
+
+
+def lower_latency(chooser: Chooser, selection: Selection, budget: Resources, *,
+                  rounds: int = 12, tries: int = 6) -> Selection:
+    """Spend what a budget has left on the latency: make single stages faster while that helps.
+
+    Greedy by latency saved for each share of the budget; in each round only the moves that looked
+    best before are tried again.
+
+    Parameters
+    ----------
+    chooser, selection, budget
+        What there is, and what all of it may take.
+    rounds : :class:`int`
+        Moves, at most.
+    tries : :class:`int`
+        Moves looked at in a round after the first.
+    """
+    latency = latency_of(chooser, selection)
+    limits: dict[int, int] = {}
+    moves = [_Move(k, np.inf) for k in range(*chooser.stages.indices(len(chooser.nodes)))]
+    for turn in range(rounds):
+        best = None
+        moves.sort(key=lambda move: (-move.gain, move.node))
+        for move in moves if not turn else moves[:tries]:
+            found = _faster(chooser, selection, budget, limits, move.node)
+            if found is None:
+                move.gain = 0.0
+                continue
+            trial, trial_limits = found
+            trial_latency = latency_of(chooser, trial)
+            paid = max(trial.resources.share(budget) - selection.resources.share(budget), 0.002)
+            move.gain = max(latency - trial_latency, 0) / paid
+            if trial_latency < latency and (best is None or move.gain > best[0]):
+                best = move.gain, trial, trial_limits, trial_latency
+        if best is None or latency - best[3] < latency // 500:
+            return selection
+        _, selection, limits, latency = best
+    return selection
+
+
+def _faster(chooser: Chooser, selection: Selection, budget: Resources, limits: Mapping[int, int],
+            node: int) -> tuple[Selection, dict[int, int]] | None:
+    """The selection with one stage a step faster, within the budget."""
+    intervals = chooser.nodes[node].intervals
+    now = int(intervals[selection.picks[node]])
+    below = intervals[intervals <= 0.8 * now]
+    if not below.size:
+        return None
+    tighter = {**limits, node: int(below.max())}
+    trial = fit(chooser, selection.limit, budget, tighter)
+    if trial is None or trial.interval > selection.interval:
+        return None
+    return trial, tighter

@@ -1,0 +1,58 @@
+"""The exact combination finds what an exhaustive search finds, and nothing better exists."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from fcnnx.hdl.device import Resources
+from fcnnx.optimizer.partition import OBJECTIVES, Option, combine, score
+
+
+def options(seed, count):
+    rng = np.random.default_rng(seed)
+    made = []
+    for interval in np.sort(rng.integers(1000, 100_000, count)):
+        speed = 100_000 / interval
+        made.append(Option(interval=int(interval), progress=1200 / interval, resources=Resources(
+            dsp=int(2 * speed + rng.integers(0, 9)), lut=int(90 * speed + rng.integers(0, 400)),
+            bram18=int(rng.integers(1, 12)))))
+    return made
+
+
+BUDGET = Resources(dsp=120, bram18=18, lut=5000, ff=10_000)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("weights", [(1.0, 1.0), (2.0, 0.5)])
+def test_nothing_better_exists(objective, seed, weights):
+    fronts = [options(2 * seed, 40), options(2 * seed + 1, 40)]
+    found = combine(fronts, BUDGET, objective=objective, weights=weights)
+    best = max(score(objective, pair, weights, BUDGET) for pair in itertools.product(*fronts)
+               if (pair[0].resources + pair[1].resources).fits(BUDGET))
+    picked = [front[k] for front, k in zip(fronts, found.picks, strict=True)]
+    assert (picked[0].resources + picked[1].resources).fits(BUDGET)
+    assert score(objective, picked, weights, BUDGET) == pytest.approx(best, abs=1e-6)
+    assert found.gap == 0
+
+
+def test_four_networks_have_a_proven_gap():
+    fronts = [options(seed, 150) for seed in range(4)]
+    found = combine(fronts, BUDGET * 3, objective="throughput", weights=(1.0, 2.0, 3.0, 1.0))
+    assert found.gap == 0
+
+
+def test_nothing_fits():
+    fronts = [options(1, 5), options(2, 5)]
+    assert combine(fronts, Resources(dsp=3), objective="throughput", weights=(1, 1)) is None
+    free = combine(fronts, Resources(dsp=3), objective="resources", weights=(1, 1), capped=False)
+    assert [front[k].resources.dsp for front, k in zip(fronts, free.picks, strict=True)] == [
+        min(option.resources.dsp for option in front) for front in fronts]
+
+
+def test_ties_go_to_the_least_resources():
+    same = Option(interval=1000, progress=1.0, resources=Resources(dsp=9))
+    fronts = [[same, Option(interval=1000, progress=1.0, resources=Resources(dsp=7))], [same]]
+    found = combine(fronts, BUDGET, objective="throughput", weights=(1, 1))
+    assert found.picks == (1, 0)
