@@ -55,7 +55,7 @@ class Builder:
         bias = self.rng.integers(-1000, 1000, channels)
         return self.append(Convolution(
             **fields, weights=Constants(weights), bias=Constants(bias),
-            requantization=self.requantization(), acc_width=accumulator_width(weights, bias),
+            requantization=self.requantization(), acc_width=accumulator_width(weights, bias, taken),
             output=taken.resized(rows=rows, columns=columns, channels=channels)), source)
 
     def depthwise(self, kernel=3, stride=1, same=True):
@@ -65,7 +65,7 @@ class Builder:
         bias = self.rng.integers(-1000, 1000, taken.channels)
         return self.append(DepthwiseConvolution(
             **fields, weights=Constants(weights), bias=Constants(bias),
-            requantization=self.requantization(), acc_width=accumulator_width(weights, bias),
+            requantization=self.requantization(), acc_width=accumulator_width(weights, bias, taken),
             output=taken.resized(rows=rows, columns=columns)))
 
     def dense(self, channels):

@@ -1,0 +1,296 @@
+"""Which point of its front each network takes, and why none will do where none does."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+from fcnnx.errors import BadInput, Problem, TargetMissed
+from fcnnx.hdl.device import Resources
+
+from .choice import Chooser, Selection
+from .fifos import ample_places
+from .pareto import ANY, base_prices, fastest, front, lower_latency, smallest
+from .partition import Option, combine
+from .targets import Target
+from .timing import simulate
+
+
+__all__ = ["Decider", "Decision"]
+
+
+TIGHTENINGS = 24  # of intervals, until latencies that were wanted are reached
+LATENCY_STEP = 0.93
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Decision:
+    """Foldings of all networks.
+
+    Parameters
+    ----------
+    selections : tuple of :class:`Selection`
+    alone : tuple of :class:`int`
+        Interval of each network where all of the budget is its own.
+    gap : :class:`float`
+    warnings : tuple of :class:`str`
+    """
+
+    selections: tuple[Selection, ...]
+    alone: tuple[int, ...]
+    gap: float
+    warnings: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Measured:
+    """Interval and latency by the recurrence, queues at joins ample."""
+
+    interval: int
+    latency: int
+
+
+class Decider:
+    """Decides for some networks on one device.
+
+    Parameters
+    ----------
+    choosers : one for each network
+    targets : likewise
+    objective : one of :data:`partition.OBJECTIVES`
+    clock_mhz : :class:`float`
+    progress : callable
+    """
+
+    def __init__(self, choosers: Sequence[Chooser], targets: Sequence[Target], *, objective: str,
+                 clock_mhz: float, progress: Callable[[str], None]):
+        self._choosers, self._targets = choosers, targets
+        self._objective, self._clock, self._progress = objective, clock_mhz, progress
+        self._weights = [target.weight or 1.0 for target in targets]
+        self._measurements: dict[tuple[int, bytes, int], _Measured] = {}
+
+    def decide(self, room: Resources, budget: Resources) -> Decision:
+        """Foldings within ``room``, what the budget leaves for all but queues at joins.
+
+        Raises
+        ------
+        BadInput
+            If not even the smallest foldings fit.
+        TargetMissed
+            If a target cannot be met.
+        """
+        self._check_smallest(room, budget)
+        single = len(self._choosers) == 1
+        alone = [self._alone(n, room, budget) for n in range(len(self._choosers))]
+        times = tuple(self._measure(n, selection).interval for n, selection in enumerate(alone))
+        if single and self._objective != "resources":
+            return Decision(selections=tuple(alone), alone=times, gap=0.0)
+        return self._share(alone, times, room)
+
+    def _measure(self, n: int, selection: Selection) -> _Measured:
+        key = n, selection.picks.tobytes(), selection.limit
+        if key not in self._measurements:
+            chooser = self._choosers[n]
+            engine = chooser.engine(selection)
+            if places := ample_places(engine):
+                engine = chooser.engine(selection, places)
+            timing = simulate(engine)
+            self._measurements[key] = _Measured(timing.interval_cycles, timing.latency_cycles)
+        return self._measurements[key]
+
+    def _check_smallest(self, room: Resources, budget: Resources) -> None:
+        """Whether the smallest foldings fit together."""
+        options = [self._options(chooser, [smallest(chooser, room)], 1)
+                   for chooser in self._choosers]
+        total = sum((each[0].resources for each in options), Resources())
+        if total.fits(room):
+            return
+        fronts = [self._options(chooser, front(chooser, room, fastest_interval=ANY // 2), 1)
+                  + own for chooser, own in zip(self._choosers, options, strict=True)]
+        found = combine(fronts, room, objective="resources", weights=self._weights, capped=False)
+        assert found is not None
+        total = sum((each[k].resources for each, k in zip(fronts, found.picks, strict=True)),
+                    Resources())
+        if total.fits(room):
+            return
+        names = ", ".join(chooser.network.name for chooser in self._choosers)
+        raise BadInput(*(
+            Problem(where=kind, reason=f"The smallest foldings of {names} need {amount}, and "
+                    f"{getattr(budget, kind)} are allowed.", remedy=f"Allow {amount} or more, or "
+                    "take a larger board.")
+            for kind, amount in total.items() if amount > getattr(room, kind)))
+
+    def _alone(self, n: int, room: Resources, budget: Resources) -> Selection:
+        """The network's fastest foldings where all is its own, if they meet its targets."""
+        chooser, target = self._choosers[n], self._targets[n]
+        self._progress(f"Planning {chooser.network.name} alone")
+        selection = fastest(chooser, room)
+        if selection is None:
+            raise BadInput(Problem(where=chooser.network.name, reason="No foldings fit the caps.",
+                                   remedy="Allow more."))
+        if len(self._choosers) == 1 and self._objective != "resources":
+            selection = lower_latency(chooser, selection, room)
+        measured = self._measure(n, selection)
+        most = target.most_cycles(self._clock)
+        if most is not None and measured.interval > most:
+            raise self._missed_fps(n, most, measured.interval, budget)
+        allowed = target.most_latency(self._clock)
+        if allowed is not None and measured.latency > allowed:
+            selection = self._lower(n, selection, room)
+            reached = self._measure(n, selection).latency
+            if reached > allowed:
+                raise self._missed_latency(n, reached)
+        return selection
+
+    def _lower(self, n: int, selection: Selection, room: Resources) -> Selection:
+        return lower_latency(self._choosers[n], selection, room)
+
+    def _options(self, chooser: Chooser, selections: Sequence[Selection],
+                 alone: int) -> list[Option]:
+        return [Option(interval=each.interval, resources=each.resources,
+                       progress=alone / each.interval) for each in selections]
+
+    def _share(self, alone: Sequence[Selection], times: Sequence[int],
+               room: Resources) -> Decision:
+        """The exact combination, tightened until every target is met by the recurrence."""
+        bounds = [target.most_cycles(self._clock) or ANY for target in self._targets]
+        fronts = []
+        for n, chooser in enumerate(self._choosers):
+            self._progress(f"Drawing the front of {chooser.network.name}")
+            fronts.append([*front(chooser, room, fastest_interval=alone[n].interval), alone[n]])
+        self._progress("Combining the networks")
+        warnings: tuple[str, ...] = ()
+        for _ in range(TIGHTENINGS):
+            found, warnings = self._combine(fronts, times, bounds, room)
+            if found is None:
+                raise self._missed_together(fronts, times, room)
+            selections, gap = found
+            tightened = [self._tightened(n, selection, bounds[n])
+                         for n, selection in enumerate(selections)]
+            if tightened == bounds:
+                return Decision(selections=selections, alone=tuple(times), gap=gap,
+                                warnings=warnings)
+            selections = self._improved(selections, tightened, bounds, room)
+            if selections is not None:
+                return Decision(selections=selections, alone=tuple(times), gap=gap,
+                                warnings=warnings)
+            bounds = tightened
+        raise self._missed_together(fronts, times, room)
+
+    def _improved(self, selections: Sequence[Selection], tightened: Sequence[int],
+                  bounds: Sequence[int], room: Resources) -> tuple[Selection, ...] | None:
+        """The selections with the latency of those that missed lowered by what is left."""
+        made = list(selections)
+        for n, chooser in enumerate(self._choosers):
+            if tightened[n] == bounds[n]:
+                continue
+            others = sum((each.resources for k, each in enumerate(made) if k != n), Resources())
+            left = Resources(**{kind: amount - getattr(others, kind)
+                                for kind, amount in room.items()})
+            made[n] = lower_latency(chooser, made[n], left)
+            if self._tightened(n, made[n], bounds[n]) != bounds[n]:
+                return None
+        return tuple(made)
+
+    def _tightened(self, n: int, selection: Selection, bound: int) -> int:
+        """The bound on the interval, or a lower one where a target is missed at this one."""
+        target = self._targets[n]
+        most, allowed = target.most_cycles(self._clock), target.most_latency(self._clock)
+        if most is None and allowed is None:
+            return bound
+        measured = self._measure(n, selection)
+        if most is not None and measured.interval > most:
+            return min(bound, selection.interval - 1)
+        if allowed is not None and measured.latency > allowed:
+            ratio = max(allowed / measured.latency, 0.5)
+            return min(bound, selection.interval - 1,
+                       int(selection.interval * max(ratio, LATENCY_STEP)))
+        return bound
+
+    def _combine(self, fronts, times, bounds, room):
+        """Selections and gap, or None; and warnings."""
+        total = sum(self._weights)
+        for floored in ((True, False) if self._objective == "throughput" else (False,)):
+            kept = []
+            for selections, time, bound, weight in zip(fronts, times, bounds, self._weights,
+                                                       strict=True):
+                floor = 2 * time * total / weight if floored else ANY
+                kept.append([each for each in selections
+                             if each.interval <= min(bound, floor)])
+            options = [self._options(chooser, each, time) for chooser, each, time
+                       in zip(self._choosers, kept, times, strict=True)]
+            found = combine(options, room, objective=self._objective, weights=self._weights)
+            if found is not None:
+                warnings = () if floored or self._objective != "throughput" else (
+                    "No split of the device gives every network half of its weight's share: the "
+                    "split is the best without that floor.",)
+                return (tuple(each[k] for each, k in zip(kept, found.picks, strict=True)),
+                        found.gap), warnings
+        return None, ()
+
+    def _missed_fps(self, n: int, most: int, reached: int, budget: Resources) -> TargetMissed:
+        chooser, target = self._choosers[n], self._targets[n]
+        cheapest = chooser.choose(most, base_prices(budget))
+        if cheapest is None:
+            binds = (f"No folding of its stages takes fewer than {int(chooser.useful[0])} cycles "
+                     f"a frame, and the target allows {most}.")
+        else:
+            binds = f"The target needs {_shortage(cheapest.resources, budget)}."
+        fps = self._clock * 1e6 / reached
+        return TargetMissed(Problem(
+            where=chooser.network.name, reason=f"{target.fps:g} fps cannot be met: alone on the "
+            f"whole budget it reaches {fps:.6g} fps ({reached} cycles a frame, "
+            f"{reached - most} too many). {binds}",
+            remedy=f"Lower the target to {fps:.6g} fps, allow more, raise the clock to "
+            f"{self._clock * reached / most:.4g} MHz, or take a larger board."))
+
+    def _missed_latency(self, n: int, reached: int) -> TargetMissed:
+        chooser, target = self._choosers[n], self._targets[n]
+        milliseconds = reached / self._clock / 1e3
+        return TargetMissed(Problem(
+            where=chooser.network.name, reason=f"{target.latency_ms:g} ms cannot be met: alone on "
+            f"the whole budget it reaches {milliseconds:.6g} ms ({reached} cycles, "
+            f"{reached - target.most_latency(self._clock)} too many).",
+            remedy=f"Allow {milliseconds:.6g} ms, raise the clock to "
+            f"{self._clock * milliseconds / target.latency_ms:.4g} MHz, or take a larger board."))
+
+    def _missed_together(self, fronts, times, room) -> TargetMissed:
+        """Each target can be met alone, and all of them cannot together."""
+        bounds = [target.most_cycles(self._clock) or ANY for target in self._targets]
+        names = ", ".join(chooser.network.name for chooser, target in
+                          zip(self._choosers, self._targets, strict=True)
+                          if target.fps or target.latency_ms)
+        options = [self._options(chooser, [each for each in selections if each.interval <= bound],
+                                 time) for chooser, selections, bound, time
+                   in zip(self._choosers, fronts, bounds, times, strict=True)]
+        least = combine(options, room, objective="resources", weights=self._weights, capped=False)
+        demand = Resources()
+        if least is not None:
+            demand = sum((each[k].resources for each, k in zip(options, least.picks,
+                                                               strict=True)), Resources())
+        binds = ("They need " + _shortage(demand, room) + "." if not demand.fits(room)
+                 else "Latencies bind: intervals that reach them do not fit together.")
+        return TargetMissed(Problem(
+            where=names, reason=f"Each target can be met alone, all of them together cannot. "
+            f"{binds}", remedy=f"Lower the targets to {self._common_share(fronts, times, room):.0%}"
+            " of what they are, allow more, or take a larger board."))
+
+    def _common_share(self, fronts, times, room) -> float:
+        """The greatest share of all targets that can be met together."""
+        low, high = 0.0, 1.0
+        for _ in range(10):
+            share = (low + high) / 2
+            bounds = [int((target.most_cycles(self._clock) or ANY) / share)
+                      for target in self._targets]
+            options = [self._options(chooser, [each for each in selections
+                                               if each.interval <= bound], time)
+                       for chooser, selections, bound, time
+                       in zip(self._choosers, fronts, bounds, times, strict=True)]
+            found = combine(options, room, objective="resources", weights=self._weights)
+            low, high = (low, share) if found is None else (share, high)
+        return low
+
+
+def _shortage(demand: Resources, bound: Resources) -> str:
+    """Demand, bound and gap of what is short."""
+    return ", ".join(f"{amount} {kind} of {getattr(bound, kind)} "
+                     f"({amount - getattr(bound, kind)} too many)"
+                     for kind, amount in demand.items() if amount > getattr(bound, kind))

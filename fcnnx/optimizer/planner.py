@@ -1,0 +1,190 @@
+"""From networks, a board and what is wanted to a plan."""
+
+import dataclasses
+import difflib
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from fcnnx.boards import Board
+from fcnnx.errors import BadInput, Problem
+from fcnnx.hdl.accelerator import Accelerator
+from fcnnx.hdl.device import KINDS, Device, Resources
+from fcnnx.hdl.engine import Engine
+from fcnnx.network import Network
+from fcnnx.plan import NetworkPlan, Plan, StagePlan
+
+from .choice import Chooser, Selection
+from .decision import Decider, Decision
+from .fifos import size_queues
+from .folding import engine_resources
+from .partition import OBJECTIVES
+from .targets import Target, merge_targets
+from .timing import EngineTiming
+
+
+__all__ = ["plan"]
+
+
+ATTEMPTS = 5  # until queues at joins, sized last, fit as well
+LEAST_CLOCK_MHZ, MOST_CLOCK_MHZ = 1.0, 1000.0
+
+Progress = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class _Finished:
+    """One network's engine, queues sized."""
+
+    engine: Engine
+    timing: EngineTiming
+    resources: Resources
+
+
+def plan(networks: Sequence[Network], board: Board, *,
+         targets: Mapping[str, Target] | Iterable[Target] = (), objective: str = "throughput",
+         caps: Mapping[str, int] | Resources | None = None, headroom_percent: float = 0.0,
+         clock_mhz: float | None = None, progress: Progress | None = None) -> Plan:
+    """Decide every folding and every queue of an accelerator for these networks.
+
+    One network: the fastest interval within the budget, then the lowest latency, then the least
+    resources. Several: a point of each network's front, by one exact combination. Objectives are
+    ``"throughput"``, the weighted sum of T_alone / T_shared, of which no network gets less than
+    half of its weight's share; ``"fairness"``, the least of them over its weight's share;
+    ``"resources"``, the targets with the smallest share of the budget. Targets in frames per
+    second and milliseconds are kept by each.
+
+    Parameters
+    ----------
+    networks : sequence of :class:`Network`
+        Of different names.
+    board : :class:`Board`
+    targets : :class:`Target`, several for a network if they agree
+    objective : :class:`str`
+    caps : amounts by kind
+        Of the device's resources to use at most.
+    headroom_percent : :class:`float`
+        Of each of the device's resources to leave free.
+    clock_mhz : :class:`float` or None
+        The device's usual clock where it is None.
+    progress : callable or None
+        Is told each step.
+
+    Raises
+    ------
+    BadInput
+        If an option is wrong, or the caps are too small for the smallest foldings.
+    TargetMissed
+        If a target cannot be met.
+    """
+    started = time.perf_counter()
+    progress = progress or _silent
+    wanted = targets.values() if isinstance(targets, Mapping) else targets
+    merged = merge_targets(wanted, [network.name for network in networks])
+    clock = board.device.clock_mhz if clock_mhz is None else float(clock_mhz)
+    budget = _budget(board.device, caps, headroom_percent)
+    _check(objective, clock)
+    progress("Weighing the foldings of each stage")
+    choosers = [Chooser(network, board.device) for network in networks]
+    decider = Decider(choosers, [merged[network.name] for network in networks],
+                      objective=objective, clock_mhz=clock, progress=progress)
+    decision, finished = _decide(decider, choosers, budget, progress)
+    rows = tuple(_network_plan(chooser, done, merged[chooser.network.name], alone, board.device)
+                 for chooser, done, alone in zip(choosers, finished, decision.alone, strict=True))
+    return Plan(board=board.name, device=board.device, clock_mhz=clock, budget=budget,
+                accelerator=Accelerator(engines=tuple(each.engine for each in finished)),
+                networks=rows, objective=objective, gap=decision.gap,
+                warnings=decision.warnings, seconds=time.perf_counter() - started)
+
+
+def _silent(step: str) -> None:
+    """Progress that nobody watches."""
+
+
+def _decide(decider: Decider, choosers: Sequence[Chooser], budget: Resources,
+            progress: Progress) -> tuple[Decision, list[_Finished]]:
+    """Decide, size the queues, and decide anew with what they take where that is too much."""
+    room = budget
+    for attempt in range(ATTEMPTS):
+        decision = decider.decide(room, budget)
+        finished = []
+        for chooser, selection in zip(choosers, decision.selections, strict=True):
+            progress(f"Sizing the queues of {chooser.network.name}")
+            finished.append(_finish(chooser, selection))
+        total = sum((each.resources for each in finished), Resources())
+        if total.fits(budget):
+            return decision, finished
+        for chooser, done in zip(choosers, finished, strict=True):
+            chooser.remember(done.engine)
+        if attempt:  # remembering was not enough
+            room = Resources(**{kind: max(0, getattr(room, kind)
+                                          - max(0, amount - getattr(budget, kind)))
+                                for kind, amount in total.items()})
+    raise BadInput(*_over(total, budget))
+
+
+def _finish(chooser: Chooser, selection: Selection) -> _Finished:
+    engine, timing = size_queues(lambda places: chooser.engine(selection, places))
+    return _Finished(engine=engine, timing=timing,
+                     resources=engine_resources(engine, chooser.device))
+
+
+def _over(total: Resources, budget: Resources) -> list[Problem]:
+    return [Problem(where=kind, reason=f"The networks need {amount} with the queues where their "
+                    f"branches meet, and {getattr(budget, kind)} are allowed.",
+                    remedy=f"Allow {amount} or more.")
+            for kind, amount in total.items() if amount > getattr(budget, kind)]
+
+
+def _budget(device: Device, caps: Mapping[str, int] | Resources | None,
+            headroom_percent: float) -> Resources:
+    """What may be used: the device less the headroom, or the cap where that is less."""
+    problems = []
+    given = dict(caps.items()) if caps is not None else {}
+    for kind, amount in given.items():
+        if kind not in KINDS:
+            near = difflib.get_close_matches(kind, KINDS, n=1)
+            problems.append(Problem(where="caps", reason=f"There is no resource {kind!r}.",
+                                    remedy=f"Did you mean {near[0]}?" if near
+                                    else f"There are: {', '.join(KINDS)}."))
+        elif amount < 0:
+            problems.append(Problem(where=f"--{kind}", reason=f"A cap cannot be {amount}.",
+                                    remedy="Give 0 or more."))
+    if not 0 <= headroom_percent < 100:
+        problems.append(Problem(where="--headroom", reason=f"Headroom cannot be "
+                                f"{headroom_percent} percent.", remedy="Give 0 to 99."))
+    if problems:
+        raise BadInput(*problems)
+    share = 1 - headroom_percent / 100
+    return Resources(**{kind: min(math.floor(amount * share + 1e-9), given.get(kind, amount))
+                        for kind, amount in device.resources.items()})
+
+
+def _check(objective: str, clock_mhz: float) -> None:
+    problems = []
+    if objective not in OBJECTIVES:
+        problems.append(Problem(where="--objective", reason=f"There is no objective "
+                                f"{objective!r}.", remedy=f"There are: {', '.join(OBJECTIVES)}."))
+    if not LEAST_CLOCK_MHZ <= clock_mhz <= MOST_CLOCK_MHZ:
+        problems.append(Problem(where="--clock", reason=f"The clock cannot be {clock_mhz} MHz.",
+                                remedy=f"Give {LEAST_CLOCK_MHZ:.0f} to {MOST_CLOCK_MHZ:.0f}."))
+    if problems:
+        raise BadInput(*problems)
+
+
+def _network_plan(chooser: Chooser, done: _Finished, target: Target, alone: int,
+                  device: Device) -> NetworkPlan:
+    network, engine, timing = chooser.network, done.engine, done.timing
+    stages = tuple(StagePlan(
+        name=stage.name, operation=type(stage.operator).__name__,
+        interval_cycles=stage.operator.interval,
+        stall_share=round(timing.stages[stage.name].stall_share, 6), macs=stage.operator.macs,
+        multipliers=stage.operator.multipliers, resources=stage.operator.resources(device))
+        for stage in engine.stages)
+    return NetworkPlan(
+        name=network.name, inputs=network.inputs, outputs=network.outputs, macs=network.macs,
+        multipliers=sum(stage.multipliers for stage in stages),
+        interval_cycles=timing.interval_cycles, latency_cycles=timing.latency_cycles,
+        alone_cycles=alone, weight=target.weight or 1.0, target_fps=target.fps,
+        target_latency_ms=target.latency_ms, bottleneck=timing.bottleneck, stages=stages,
+        resources=done.resources, warnings=network.warnings)
