@@ -1,0 +1,177 @@
+"""From models to a build folder."""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from fcnnx import boards, folder
+from fcnnx.errors import BadInput, Problem
+from fcnnx.frontend import Imported, import_models
+from fcnnx.generate import generate
+from fcnnx.optimizer import Target, plan
+from fcnnx.options import Named, PathLike, model_sources
+from fcnnx.report import figures
+
+
+__all__ = ["Build", "Progress", "build", "check", "read_report", "silent"]
+
+REPORT = "report.json"
+MODELS = "models"
+
+Progress = Callable[[str], None]
+T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Build:
+    """What a build left.
+
+    Parameters
+    ----------
+    folder : path
+    report : mapping
+        As in report.json.
+    """
+
+    folder: pathlib.Path
+    report: dict[str, Any]
+
+
+def silent(step: str) -> None:
+    """Progress that nobody watches."""
+
+
+def check(models: Named, *, shapes: Named = (),
+          progress: Progress = silent) -> dict[str, dict[str, Any]]:
+    """What models are, by network.
+
+    Parameters
+    ----------
+    models, shapes : as in :func:`build`
+
+    Raises
+    ------
+    BadInput
+        With all problems of all models.
+    """
+    sources = model_sources(models, shapes=shapes)
+    progress("Importing the models")
+    return {source.name: {"model": str(source.path), "stages": len(imported.network.stages),
+                          "macs": imported.network.macs,
+                          "float": imported.float_model,
+                          "warnings": list(imported.network.warnings)}
+            for source, imported in zip(sources, import_models(sources), strict=True)}
+
+
+def build(models: Named, *, board: str, out: PathLike | None = None, calibration: Named = (),
+          shapes: Named = (), targets: Named = (), objective: str = "throughput",
+          dsp: int | None = None, bram18: int | None = None, lut: int | None = None,
+          clock: float | None = None, headroom: float = 0.0, io: str = "stream",
+          plan_only: bool = False, force: bool = False, progress: Progress = silent) -> Build:
+    """Make one accelerator of some networks, in a folder of its own.
+
+    Parameters
+    ----------
+    models : paths of ONNX files, or mapping of the networks' names to them
+    board : :class:`str`
+        A board's name.
+    out : path or None
+        The folder; ``build/NAMES`` where it is None.
+    calibration : arrays by input, or npz files with them, by network
+        Typical inputs of float models, first axis samples.
+    shapes : sizes by ``NETWORK/INPUT``, or ``INPUT`` of a single network
+        For inputs whose sizes the model leaves open.
+    targets : ``"30fps"``, ``"10ms"`` or a weight, by network
+    objective : ``"throughput"``, ``"fairness"`` or ``"resources"``
+    dsp, bram18, lut : :class:`int` or None
+        To use at most; all that the device has where they are None.
+    clock : :class:`float` or None
+        In MHz; the board's own where it is None.
+    headroom : :class:`float`
+        Percent of the device to leave free.
+    io : ``"stream"``
+        Inputs and outputs are streams at the top.
+    plan_only : :class:`bool`
+        Decide everything, and write no Verilog.
+    force : :class:`bool`
+        Replace a build that is there.
+    progress : callable
+        Is told each step.
+
+    Raises
+    ------
+    BadInput
+        With all that is wrong; nothing is written then.
+    TargetMissed
+        If a target cannot be met, likewise.
+    """
+    problems: list[Problem] = []
+    sources = _attempt(problems, model_sources, models, calibration, shapes) or ()
+    chosen = _attempt(problems, boards.get, board)
+    wanted = _attempt(problems, _targets, targets)
+    if io != "stream":
+        problems.append(Problem(where="--io", reason=f"Inputs and outputs cannot be {io!r} yet.",
+                                remedy="Leave it out, or use stream."))
+    if problems or chosen is None or wanted is None:
+        raise BadInput(*problems)
+    given = {"dsp": dsp, "bram18": bram18, "lut": lut}
+    caps = {kind: cap for kind, cap in given.items() if cap is not None}
+    place = pathlib.Path(out or pathlib.Path("build") / "_".join(each.name for each in sources))
+    with folder.in_use(place, writing=True):
+        if taken := folder.check_target(place, force=force):
+            raise BadInput(*taken)
+        progress("Importing the models")
+        imported = import_models(sources)
+        decided = plan([each.network for each in imported], chosen, targets=wanted,
+                       objective=objective, caps=caps, headroom_percent=headroom,
+                       clock_mhz=clock, progress=progress)
+        report = figures.report(decided)
+        with folder.new_build(place, force=force) as partial:
+            progress("Writing the build")
+            decided.save(partial)
+            _write_models(partial / MODELS, imported)
+            folder.write_json(partial / REPORT, report)
+            if not plan_only:
+                progress("Generating the Verilog")
+                generate(decided.accelerator, partial)
+    return Build(folder=place, report=report)
+
+
+def _write_models(place: pathlib.Path, imported: Sequence[Imported]) -> None:
+    place.mkdir()
+    for each in imported:
+        (place / f"{each.network.name}.onnx").write_bytes(each.model)
+
+
+def _attempt(problems: list[Problem], make: Callable[..., T], *arguments: Any) -> T | None:
+    """What a function gives, or None, and its problems with the others."""
+    try:
+        return make(*arguments)
+    except BadInput as error:
+        problems += error.problems
+        return None
+
+
+def _targets(given: Named) -> list[Target]:
+    texts = [f"{name}={value}" for name, value in given.items()] if isinstance(given, Mapping) \
+        else given
+    problems: list[Problem] = []
+    targets = [_attempt(problems, Target.parse, text) for text in texts]
+    if problems:
+        raise BadInput(*problems)
+    return [target for target in targets if target is not None]
+
+
+def read_report(build: PathLike) -> dict[str, Any]:
+    """The report of a build that is as it was written.
+
+    Raises
+    ------
+    BadInput
+        If there is no build, or it was edited.
+    """
+    place = pathlib.Path(build)
+    folder.verify(place)
+    return json.loads((place / REPORT).read_text())

@@ -1,0 +1,96 @@
+"""report.json: every figure of a plan, under names that other tools read."""
+
+from typing import Any
+
+from fcnnx import boards, metrics
+from fcnnx.hdl.accelerator import AcceleratorPort
+from fcnnx.hdl.device import Resources
+from fcnnx.network import Port
+from fcnnx.plan import NetworkPlan, Plan, StagePlan
+
+
+__all__ = ["report"]
+
+
+def report(plan: Plan) -> dict[str, Any]:
+    """The report of a plan, as JSON holds it."""
+    progress = {network.name: network.progress for network in plan.networks}
+    rates = {network.name: network.frames_per_second(plan.clock_mhz) for network in plan.networks}
+    latencies = [(network.latency_cycles / plan.clock_mhz / 1e3, network.target_latency_ms)
+                 for network in plan.networks if network.target_latency_ms is not None]
+    budget_gbps = boards.get(plan.board).bandwidth_gbps(plan.clock_mhz)
+    return {
+        "board": plan.board,
+        "device": plan.device.name,
+        "clock_mhz": plan.clock_mhz,
+        "plan": plan.digest,
+        "networks": {network.name: _network(plan, network) for network in plan.networks},
+        "total": _amounts(plan.resources) | {"dram_gbps": 0},
+        "budget": _amounts(plan.budget) | {"dram_gbps": budget_gbps},
+        "schedule": None,
+        "metrics": {
+            "stp": metrics.stp(progress),
+            "stp_fps": metrics.stp_fps(rates),
+            "antt": metrics.antt(progress),
+            "fairness": metrics.fairness(progress),
+            "fairness_weighted": metrics.fairness_weighted(
+                progress, {network.name: network.weight for network in plan.networks}),
+            "violation_rate": metrics.violation_rate([latency for latency, _ in latencies],
+                                                     [target for _, target in latencies]),
+        },
+        "optimizer": {"objective": plan.objective, "gap": plan.gap,
+                      "seconds": round(plan.seconds, 3)},
+        "warnings": _warnings(plan, progress),
+    }
+
+
+def _amounts(resources: Resources) -> dict[str, float]:
+    return dict(resources.items())
+
+
+def _network(plan: Plan, network: NetworkPlan) -> dict[str, Any]:
+    return {
+        "macs": network.macs,
+        "multipliers": network.multipliers,
+        **_amounts(network.resources),
+        "dram_bytes_per_frame": 0,
+        "interval_cycles": network.interval_cycles,
+        "latency_cycles": network.latency_cycles,
+        "frames_per_second": network.frames_per_second(plan.clock_mhz),
+        "alone_cycles": network.alone_cycles,
+        "ntt": 1 / network.progress,
+        "weight": network.weight,
+        "target_fps": network.target_fps,
+        "target_latency_ms": network.target_latency_ms,
+        "bottleneck": network.bottleneck,
+        "stages": [_stage(stage) for stage in network.stages],
+        "ports": _ports(plan, network),
+    }
+
+
+def _stage(stage: StagePlan) -> dict[str, Any]:
+    return {"name": stage.name, "op": stage.operation, "interval_cycles": stage.interval_cycles,
+            "stall_share": stage.stall_share, "macs": stage.macs,
+            "multipliers": stage.multipliers, **_amounts(stage.resources)}
+
+
+def _ports(plan: Plan, network: NetworkPlan) -> list[dict[str, Any]]:
+    tensors = {("input", port.tensor): port for port in network.inputs}
+    tensors |= {("output", port.tensor): port for port in network.outputs}
+    return [_port(port, tensors[port.direction, port.stream]) for port in plan.accelerator.ports
+            if port.engine == network.name]
+
+
+def _port(port: AcceleratorPort, tensor: Port) -> dict[str, Any]:
+    return {"direction": port.direction, "tensor": tensor.tensor, "port": port.name,
+            "width": tensor.map.width, "signed": tensor.map.signed, "lanes": port.shape.lanes,
+            "pixels": port.shape.pixels, "shape": list(tensor.shape), "axes": list(tensor.axes)}
+
+
+def _warnings(plan: Plan, progress: dict[str, float]) -> list[str]:
+    warnings = [*plan.warnings]
+    if metrics.stp(progress) < 1:
+        warnings.append("Sharing the device in time, one network after another, would serve these "
+                        f"networks better: STP is {metrics.stp(progress):.3f}, under 1.")
+    return warnings + [f"{network.name}: {warning}" for network in plan.networks
+                       for warning in network.warnings]

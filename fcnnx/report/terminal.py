@@ -1,0 +1,164 @@
+"""Tables for people."""
+
+import pathlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from fcnnx.doctor import Finding
+
+
+__all__ = ["show_boards", "show_findings", "show_models", "show_operators", "show_report",
+           "show_simulation"]
+
+KINDS = {"dsp": "DSP", "bram18": "BRAM18", "uram": "URAM", "lut": "LUT", "ff": "FF"}
+WIDTH = 110  # where nobody knows how wide
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=WIDTH)
+
+
+def _table(*columns: str, left: int = 1) -> Table:
+    """Columns of text on the left, of figures beside them."""
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    for k, column in enumerate(columns):
+        table.add_column(column, justify="left" if k < left else "right",
+                         overflow="fold" if k < left else "ellipsis", no_wrap=k >= left)
+    return table
+
+
+def _number(value: float) -> str:
+    """A figure with thousands apart, and three digits that count where it is small."""
+    if value != int(value) and abs(value) < 1000:
+        return f"{value:.3g}"
+    return f"{round(value):,}"
+
+
+def show_report(report: Mapping[str, Any], folder: pathlib.Path, *, stages: bool = False) -> None:
+    """A build: its networks, what they cost, and what to know of it."""
+    console = _console()
+    console.print(Text(f"{folder}: {', '.join(report['networks'])} on {report['board']} "
+                       f"({report['device']}) at {_number(report['clock_mhz'])} MHz, assumed",
+                       style="bold"))
+    kinds = [kind for kind in KINDS if report["budget"][kind] or report["total"][kind]]
+    table = _table("network", "interval", "latency", "frames/s", "NTT", "multipliers",
+                   *(KINDS[kind] for kind in kinds))
+    for name, row in report["networks"].items():
+        table.add_row(name, *(_number(row[key]) for key in (
+            "interval_cycles", "latency_cycles", "frames_per_second", "ntt", "multipliers",
+            *kinds)))
+    table.add_section()
+    blank = [""] * 5
+    table.add_row("total", *blank, *(_number(report["total"][kind]) for kind in kinds))
+    table.add_row("budget", *blank, *(_number(report["budget"][kind]) for kind in kinds))
+    table.add_row("used", *blank, *(_share(report, kind) for kind in kinds))
+    console.print(table)
+    for name, row in report["networks"].items():
+        slowest = max(row["stages"], key=lambda stage: stage["interval_cycles"])
+        efficiency = row["macs"] / (row["multipliers"] * row["interval_cycles"])
+        console.print(Text(f"{name}: {_number(row['macs'] / 1e6)} million multiply-accumulates a "
+                           f"frame, multipliers at work {efficiency:.0%}; its slowest stage is "
+                           f"{slowest['name']} ({slowest['op']})."))
+    if len(report["networks"]) > 1:
+        metrics = report["metrics"]
+        console.print(f"STP {metrics['stp']:.3f}, ANTT {metrics['antt']:.3f}, fairness "
+                      f"{metrics['fairness']:.3f}, {_number(metrics['stp_fps'])} frames/s in all.")
+    optimizer = report["optimizer"]
+    gap = "proven best of the plans that were compared" if not optimizer["gap"] else \
+        f"proven within {optimizer['gap']:.1%} of the best"
+    console.print(f"Planned for {optimizer['objective']} in {optimizer['seconds']:.1f} s, {gap}. "
+                  "Costs are predictions; nothing was synthesised.")
+    if stages:
+        _show_stages(console, report)
+    for warning in report["warnings"]:
+        console.print(Text(f"warning: {warning}", style="yellow"), soft_wrap=True)
+
+
+def _share(report: Mapping[str, Any], kind: str) -> str:
+    budget = report["budget"][kind]
+    return f"{report['total'][kind] / budget:.0%}" if budget else ""
+
+
+def _show_stages(console: Console, report: Mapping[str, Any]) -> None:
+    kinds = [kind for kind in KINDS if report["total"][kind]]
+    for name, row in report["networks"].items():
+        table = _table(f"stages of {name}", "operator", "interval", "multipliers",
+                       *(KINDS[kind] for kind in kinds), left=2)
+        slowest = max(stage["interval_cycles"] for stage in row["stages"])
+        for stage in row["stages"]:
+            table.add_row(stage["name"], stage["op"],
+                          *(_number(stage[key]) for key in ("interval_cycles", "multipliers",
+                                                            *kinds)),
+                          style="bold" if stage["interval_cycles"] == slowest else "")
+        console.print()
+        console.print(table)
+    console.print()
+
+
+def show_simulation(simulation: Mapping[str, Any], report: Mapping[str, Any]) -> None:
+    """A simulation beside what was predicted.
+
+    Parameters
+    ----------
+    simulation, report : mappings
+        As in simulation.json and report.json.
+    """
+    console = _console()
+    table = _table("network", "frames", "values", "mismatches", "interval", "predicted", "latency",
+                   "predicted", "multipliers at work")
+    for name, row in simulation["networks"].items():
+        predicted = report["networks"][name]
+        measured = row["interval_cycles"]
+        table.add_row(name, _number(row["frames"]), _number(row["values"]),
+                      Text(_number(row["mismatches"]), style="red" if row["mismatches"] else ""),
+                      "one frame only" if measured is None else _number(measured),
+                      _number(predicted["interval_cycles"]),
+                      _number(row["latency_cycles"]), _number(predicted["latency_cycles"]),
+                      "" if row["mac_efficiency"] is None else f"{row['mac_efficiency']:.0%}")
+    console.print(table)
+    console.print(f"{_number(simulation['cycles'])} cycles in {simulation['simulator']}, "
+                  f"{simulation['seconds']:.1f} s.")
+
+
+def show_models(rows: Mapping[str, Mapping[str, Any]]) -> None:
+    """Models that can be built."""
+    console = _console()
+    table = _table("network", "model", "stages", "multiply-accumulates", "weights", left=2)
+    for name, row in rows.items():
+        table.add_row(name, row["model"], _number(row["stages"]), _number(row["macs"]),
+                      _number(row["weights"]))
+    console.print(table)
+    for name, row in rows.items():
+        for warning in row["warnings"]:
+            console.print(Text(f"warning: {name}: {warning}", style="yellow"), soft_wrap=True)
+
+
+def show_boards(rows: Iterable[Mapping[str, Any]]) -> None:
+    """Boards with what they have."""
+    table = _table("board", "device", *KINDS.values(), "GB/s", "MHz", left=2)
+    for row in rows:
+        table.add_row(row["board"], row["device"], *(_number(row[kind]) for kind in KINDS),
+                      _number(row["dram_gbps"]), _number(row["clock_mhz"]))
+    _console().print(table)
+
+
+def show_operators(rows: Mapping[str, str]) -> None:
+    """ONNX operators with their limits."""
+    table = _table("operator", "limits", left=2)
+    for name, limits in rows.items():
+        table.add_row(name, limits)
+    _console().print(table)
+
+
+def show_findings(findings: Iterable[Finding]) -> None:
+    """What this machine has."""
+    table = _table("what", "", "", left=3)
+    for finding in findings:
+        state = "found" if finding.found else "MISSING" if finding.needed else "not there"
+        table.add_row(finding.what, state, Text(finding.detail))
+    _console().print(table)
