@@ -83,12 +83,10 @@ class Device:
 
     def dsps(self, a_width: int, b_width: int) -> int:
         """DSPs of one signed product of these widths."""
-        wide, narrow = max(a_width, b_width), min(a_width, b_width)
-        most_wide, most_narrow = {"xc7": (25, 18), "xcup": (27, 18), "ecp5": (18, 18)}[self.family]
-        # Each further word adds the signed word's width less one: its lower words are unsigned.
-        words = (math.ceil((wide - 1) / (most_wide - 1)) * math.ceil((narrow - 1)
-                                                                     / (most_narrow - 1)))
-        return max(1, words)
+        wide, narrow = {"xc7": (25, 18), "xcup": (27, 18), "ecp5": (18, 18)}[self.family]
+        # Each further word adds a signed word's width less one: its lower words are unsigned.
+        return min(math.ceil((a - 1) / (wide - 1)) * math.ceil((b - 1) / (narrow - 1))
+                   for a, b in ((a_width, b_width), (b_width, a_width)))
 
     def bram18(self, width: int, depth: int) -> int:
         """18-kbit blocks of a simple dual-port memory of this size."""

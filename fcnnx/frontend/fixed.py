@@ -4,17 +4,16 @@ import math
 
 import numpy as np
 
-from fcnnx.hdl.operators.requantize import round_shift
+from fcnnx.hdl.operators.requantize import MULTIPLIER_WIDTH
 
 from .tensors import Refused
 
 
-__all__ = ["channel_scales", "common_scales", "fit_scales"]
+__all__ = ["channel_scales", "common_scales"]
 
 
-BITS = 17
-SPREAD = 16
-REACH = 8
+BITS = MULTIPLIER_WIDTH
+SPREAD = 128  # the smallest scale keeps 17 bits
 
 
 def _shift(scale: float) -> int:
@@ -29,7 +28,7 @@ def _shift(scale: float) -> int:
 
 
 def common_scales(scales: np.ndarray) -> tuple[np.ndarray, int]:
-    """Multipliers of 17 bits (and a sign) under one shift.
+    """Multipliers of 24 bits (and a sign) under one shift.
 
     Parameters
     ----------
@@ -49,7 +48,7 @@ def common_scales(scales: np.ndarray) -> tuple[np.ndarray, int]:
 def channel_scales(scales: np.ndarray) -> tuple[np.ndarray, int | np.ndarray]:
     """Multipliers of the channels, shape (channels,) or (1,), and their shift.
 
-    One shift for all where the scales lie within 16 times of each other, as it costs next to
+    One shift for all where the scales lie within 128 times of each other, as it costs next to
     nothing in hardware; one for each elsewhere.
     """
     scales = np.atleast_1d(np.asarray(scales, np.float64))
@@ -60,26 +59,3 @@ def channel_scales(scales: np.ndarray) -> tuple[np.ndarray, int | np.ndarray]:
         shifts = np.array([_shift(float(scale)) if scale else 1 for scale in scales])
         return np.rint(scales * 2.0 ** shifts).astype(np.int64), shifts
     return common_scales(scales)
-
-
-def fit_scales(scales: np.ndarray, shift: int, x: np.ndarray, wanted: np.ndarray,
-               low: int, high: int) -> np.ndarray:
-    """The multipliers, near those given, that get most of a table of results right.
-
-    Where an operator's inputs take few values the rounding of its multiplier can be made up for:
-    each value that it gets wrong would be wrong wherever it occurs.
-
-    Parameters
-    ----------
-    scales : integers, shape (n,)
-    shift : of all of them
-    x : integers, shape (values,)
-    wanted : integers, shape (n, values)
-        Results, within ``low`` to ``high``.
-    """
-    steps = np.array(sorted(range(-REACH, REACH + 1), key=abs))
-    limit = (1 << BITS) - 1
-    candidates = np.clip(scales[:, None] + steps, -limit, limit)
-    results = np.clip(round_shift(candidates[:, :, None] * x, shift), low, high)
-    wrong = (results != wanted[:, None]).sum(-1)
-    return np.take_along_axis(candidates, wrong.argmin(1)[:, None], 1)[:, 0]

@@ -22,7 +22,7 @@ from fcnnx.hdl.operators.prelu import PRelu
 from fcnnx.hdl.operators.requantize import Requantization
 from fcnnx.hdl.operators.window import Window
 
-from .fixed import channel_scales, common_scales, fit_scales
+from .fixed import channel_scales, common_scales
 from .tensors import Integers, Pointwise, Quantization
 
 
@@ -123,7 +123,7 @@ class Products(Group):
                     weights=Constants(self.weights), bias=Constants(bias),
                     requantization=self.requantization(units, output),
                     output=output.map(self.rows, self.columns, len(self.weights)),
-                    acc_width=accumulator_width(self.weights, bias))
+                    acc_width=accumulator_width(self.weights, bias, self.input))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -196,13 +196,6 @@ class Slopes(Group):
         ratio = np.float64(given.scale) / np.float64(output.scale)
         scales, shift = common_scales(ratio * slopes.astype(np.float64))
         low, high = output.range(self.low, self.high)
-        x = np.arange(given.low, given.high + 1)
-        results = output.quantize(given.dequantize(x) * slopes[:, None]) - output.zero
-        results = np.clip(results, low - output.zero, high - output.zero)
-        scales = np.concatenate([
-            fit_scales(scales[part], shift, x[sign] - given.zero, results[part][:, sign],
-                       low - output.zero, high - output.zero)
-            for part, sign in ((slice(-1), x < given.zero), (slice(-1, None), x >= given.zero))])
         return PRelu(input=self.input, output=output.map(*self.input.shape), zero=given.zero,
                      zero_out=output.zero, scale=int(scales[-1]), slopes=Constants(scales[:-1]),
                      shift=shift, low=low, high=high)

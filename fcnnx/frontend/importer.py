@@ -18,7 +18,6 @@ from .lower import OPERATORS
 from .operands import Context
 from .quantize import check_calibration, quantize, random_inputs
 from .simplify import fold_constants, is_quantized, simplify_float
-from .snap import snap_scales
 from .stages import Stages
 from .tensors import Given, Hosted, Integers, Origin, Pointwise, Refused
 
@@ -169,7 +168,7 @@ def _implement(prepared: _Prepared, quick: bool) -> Imported | None:
                 where=source.name, reason="onnxruntime's quantiser does not take it: "
                 f"{first_line(error)}.", remedy="Give it quantised.")) from error
         model = infer(source.name, model)
-        model = snap_scales(infer(source.name, fold_constants(model, quantized=True)))
+        model = infer(source.name, fold_constants(model, quantized=True))
         graph = Graph.read(model)
     network, layers = _lower(source.name, graph, prepared.warnings)
     return Imported(network=network, model=model.SerializeToString(deterministic=True),

@@ -30,7 +30,7 @@ class Add:
     operands : two or more :class:`FeatureMap`
         Of one size; widths and signs may differ.
     zeros, scales : as many :class:`int`
-        Zero points, and fixed-point scales of 17 unsigned bits, of the operands.
+        Zero points, and fixed-point scales of 24 unsigned bits, of the operands.
     shift : :class:`int`
         1 to 63.
     zero, low, high : :class:`int`

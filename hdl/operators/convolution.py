@@ -26,21 +26,24 @@ from .window import Window, WindowReader, delayed, fewest_for_each
 __all__ = ["Convolution", "Convolver", "accumulator_width"]
 
 
-def accumulator_width(weights: np.ndarray, bias: np.ndarray, width: int = 8) -> int:
-    """Bits that hold any sum, and partial sum, of a row of weights times inputs, and its bias.
+def accumulator_width(weights: np.ndarray, bias: np.ndarray, values: FeatureMap) -> int:
+    """Bits that hold any sum of a row of weights times inputs, its bias added.
+
+    What comes before, partial sums and the sum without its bias, may exceed them: two's complement
+    finds back.
 
     Parameters
     ----------
     weights : integers, shape (rows, ...)
     bias : integers, shape (rows,)
-        For inputs as they come: signed, or unsigned.
-    width : :class:`int`
-        Bits of an input; unsigned ones cross the multipliers less half their range.
+    values : :class:`FeatureMap`
+        The inputs, for their range.
     """
     weights = weights.reshape(len(weights), -1)
-    most = np.abs(weights).sum(1) << width - 1
-    offset = np.abs(weights.sum(1)) << width - 1
-    return int((most + offset + np.abs(bias)).max()).bit_length() + 1
+    above, below = np.maximum(weights, 0).sum(1), np.minimum(weights, 0).sum(1)
+    most = above * values.high + below * values.low + bias
+    least = above * values.low + below * values.high + bias
+    return max(int(most.max()).bit_length(), int(~least.min()).bit_length()) + 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -230,7 +230,7 @@ class AveragePool:
     @property
     def acc_width(self) -> int:
         """Bits of a sum and its bias, whatever the zero point."""
-        return (3 * math.prod(self.kernel) << self.input.width - 1).bit_length() + 1
+        return (math.prod(self.kernel) << self.input.width).bit_length() + 1
 
     @property
     def drain(self) -> Drain:

@@ -37,9 +37,9 @@ class PRelu:
     zero, zero_out : :class:`int`
         Zero points of the input and output.
     scale : :class:`int`
-        Fixed-point scale where the input is not negative; 17 unsigned bits.
+        Fixed-point scale where the input is not negative; 24 unsigned bits.
     slopes : :class:`Constants`, shape (channels,)
-        Fixed-point scale where it is; 18 signed bits.
+        Fixed-point scale where it is; 25 signed bits.
     shift : :class:`int`
         1 to 63.
     low, high : :class:`int`

@@ -15,7 +15,8 @@ __all__ = ["MULTIPLIER_WIDTH", "Requantization", "Requantizer", "check_range", "
            "round_shift", "rounded"]
 
 
-MULTIPLIER_WIDTH = 17
+MULTIPLIER_WIDTH = 24  # with a sign bit, the wider operand of a DSP48
+SUM_WIDTH = 18  # the narrower one
 SHIFT_WIDTH = 6
 
 
@@ -47,7 +48,7 @@ class Requantization:
     Parameters
     ----------
     multiplier : :class:`Constants`, shape (channels,) or (1,)
-        Fixed-point scale, 0 to 2 ** 17 - 1; one for each channel, or one for all.
+        Fixed-point scale, 0 to 2 ** 24 - 1; one for each channel, or one for all.
     shift : :class:`int` or :class:`Constants`, shape (channels,)
         1 to 63. One for all channels is built into the hardware, and is cheap; one for each is
         kept beside the multipliers, and takes a shifter in every lane.
@@ -71,7 +72,7 @@ class Requantization:
     def __post_init__(self) -> None:
         values, shifts = self.multiplier.values, self._shifts
         if values.ndim != 1 or not ((values >= 0) & (values < 1 << MULTIPLIER_WIDTH)).all():
-            raise ValueError("Multipliers must be a vector of integers from 0 to 2 ** 17 - 1")
+            raise ValueError("Multipliers must be a vector of integers from 0 to 2 ** 24 - 1")
         if shifts.ndim > 1 or not ((shifts >= 1) & (shifts <= 63)).all():
             raise ValueError("Shift must be an integer, or a vector of integers, from 1 to 63")
         if shifts.ndim and 1 not in (len(values), len(shifts)) and len(values) != len(shifts):
@@ -267,7 +268,14 @@ class Requantizer(wiring.Component):
         multiplier = parameters[self._bias_width:self._bias_width + MULTIPLIER_WIDTH]
         a = self._register(m, f"a_{lane}", x, 2)
         b = self._register(m, f"b_{lane}", multiplier, 2)
-        return self._register(m, f"product_{lane}", a * b, 2)
+        if len(a) <= SUM_WIDTH:
+            return self._register(m, f"product_{lane}", a * b, 2)
+        # A product of two DSPs' products, each of a part that fits.
+        below = SUM_WIDTH - 1
+        low = self._register(m, f"low_{lane}", a[:below] * b)
+        high = self._register(m, f"high_{lane}", a[below:].as_signed() * b)
+        rest = high + low[below:]
+        return self._register(m, f"product_{lane}", Cat(low[:below], rest).as_signed())
 
     def _scale(self, m, lane, product, parameters):
         shift = self._requantization.uniform_shift

@@ -177,3 +177,22 @@ def autoencoder(name="autoencoder", seed=7):
     for channels in (128, 128, 128, 128, 8, 128, 128, 128, 128, 640):
         net.dense(channels)
     return net.network()
+
+
+def tiny_chain(name="tiny_chain", seed=8):
+    """A strided convolution, a pool and a fully connected layer on few pixels."""
+    net = Builder(name, 8, 6, 3, seed)
+    net.conv(6, stride=2)
+    net.pool()
+    net.dense(5)
+    return net.network()
+
+
+def tiny_residual(name="tiny_residual", seed=9):
+    """A residual block on few pixels, its block read by an output as well."""
+    net = Builder(name, 6, 5, 2, seed)
+    first = net.conv(4)
+    body = net.conv(4)
+    joined = net.add(body, first)
+    net.average()
+    return net.network(net.last, joined)

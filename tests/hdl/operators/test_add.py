@@ -68,7 +68,8 @@ def test_foldings():
     ({"lanes": 6}, "Lanes must be between 1 and 5 channels, not 6"),
     ({"scales": (1, 2, 3)}, "Two operands or more, and as many zeros and scales, are added, "
                             "not 2, 2 and 3"),
-    ({"scales": (1, 1 << 17)}, "Scales must have 17 bits at most and not be negative, not 131072"),
+    ({"scales": (1, 1 << 24)},
+     "Scales must have 24 bits at most and not be negative, not 16777216"),
     ({"zeros": (1, 128)}, "Zero point must be between -128 and 127, not 128"),
     ({"shift": 0}, "Shift must be between 1 and 63, not 0"),
     ({"high": 128}, "Range must lie between -128 and 127, not -128 and 128"),

@@ -9,7 +9,7 @@ from windowed import convolution, frames_for
 
 from fcnnx.boards import get
 from fcnnx.hdl.memories import load_words
-from fcnnx.hdl.operator import Constants
+from fcnnx.hdl.operator import Constants, FeatureMap
 from fcnnx.hdl.operators.convolution import accumulator_width, fewest_requantizers
 from fcnnx.hdl.testing import check_operator
 
@@ -93,9 +93,10 @@ def test_shared_multipliers():
     device = get("zedboard").device
     spec = SPECS["whole kernel, strides, unsigned"]
     assert spec.multipliers == 4 * 27
-    assert spec.resources(device).dsp == 2 * 27 + 4
-    assert SPECS["two products"].resources(device).dsp == 4 * 6 + 2
-    assert SPECS["look-up tables"].resources(device).dsp == 2 * 9 + 2
+    assert spec.acc_width > 18  # so that a requantizer takes two DSPs
+    assert spec.resources(device).dsp == 2 * 27 + 2 * 4
+    assert SPECS["two products"].resources(device).dsp == 4 * 6 + 2 * 2
+    assert SPECS["look-up tables"].resources(device).dsp == 2 * 9 + 2 * 2
 
 
 @pytest.mark.parametrize(("rows", "channels", "cycles", "expected"),
@@ -106,8 +107,10 @@ def test_fewest_requantizers(rows, channels, cycles, expected):
 
 def test_accumulator_width():
     weights = np.full((1, 1, 1, 4), 127)
-    width = accumulator_width(weights, np.array([1000]))
-    assert width == (2 * 128 * 4 * 127 + 1000).bit_length() + 1
+    signed = FeatureMap(rows=1, columns=1, channels=4)
+    assert accumulator_width(weights, np.array([0]), signed) == 17  # -65024 to 64516
+    assert accumulator_width(weights, np.array([-600]), signed) == 18
+    assert accumulator_width(weights, np.array([0]), signed.resized(signed=False)) == 18
 
 
 def test_load_chain_replaces_weights():

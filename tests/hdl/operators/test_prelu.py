@@ -62,14 +62,14 @@ def test_foldings():
     assert [folded.resources(device).dsp for folded in foldings] == [1, 2, 3, 5]
     for folded in foldings:
         ((width, words),) = folded.contents().values()
-        assert (width, len(words)) == (18 * folded.lanes, folded.inputs[0].groups)
+        assert (width, len(words)) == (25 * folded.lanes, folded.inputs[0].groups)
 
 
 @pytest.mark.parametrize(("change", "message"), [
     ({"lanes": 6}, "Lanes must be between 1 and 5 channels, not 6"),
     ({"slopes": Constants([1, 2])}, r"Slopes must have the shape \(5,\), not \(2,\)"),
-    ({"slopes": Constants([1 << 17] * 5)}, "Slopes must have 18 bits at most, sign included"),
-    ({"scale": -1}, "Scale must have 17 bits at most and not be negative, not -1"),
+    ({"slopes": Constants([1 << 24] * 5)}, "Slopes must have 25 bits at most, sign included"),
+    ({"scale": -1}, "Scale must have 24 bits at most and not be negative, not -1"),
     ({"zero": 200}, "Zero point must be between -128 and 127, not 200"),
     ({"shift": 64}, "Shift must be between 1 and 63, not 64"),
     ({"low": 5, "high": 4}, "Range must lie between -128 and 127, not 5 and 4"),

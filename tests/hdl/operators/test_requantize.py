@@ -87,13 +87,13 @@ def test_uniform_shift_gives_the_values_of_equal_shifts():
 
 def test_words():
     words = make().words(np.array([-1, 2, -3, 4, -5]), lanes=2, bias_width=4)
-    assert words == [70001 << 4 | 15 | (131071 << 4 | 2) << 21,
-                     1 << 4 | 13 | (65536 << 4 | 4) << 21,
+    assert words == [70001 << 4 | 15 | (131071 << 4 | 2) << 28,
+                     1 << 4 | 13 | (65536 << 4 | 4) << 28,
                      99999 << 4 | 11]
 
 
 @pytest.mark.parametrize(("change", "message"), [
-    ({"multiplier": Constants([1 << 17])}, "Multipliers must be a vector of integers from 0 to "),
+    ({"multiplier": Constants([1 << 24])}, "Multipliers must be a vector of integers from 0 to "),
     ({"shift": 0}, "Shift must be an integer, or a vector of integers, from 1 to 63"),
     ({"shift": Constants([64])}, "Shift must be an integer, or a vector of integers"),
     ({"shift": Constants([3, 4])}, "Shifts must be as many as the 5 multipliers, not 2"),

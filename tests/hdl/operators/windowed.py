@@ -25,10 +25,10 @@ def _place(size, kernel, strides, padding, signed):
 
 def _requantization(rng, output, terms, vary):
     """One that uses the whole range of the output, and a little more."""
-    shift = 17 + int(np.log2(60 * np.sqrt(terms)))
+    shift = 24 + int(np.log2(60 * np.sqrt(terms)))
     count = output.channels
     return Requantization(
-        multiplier=Constants(rng.integers(40000, 1 << 17, count)),
+        multiplier=Constants(rng.integers(1 << 22, 1 << 24, count)),
         shift=Constants(shift + rng.integers(0, 3, count)) if vary else shift,
         zero=3, low=output.low, high=output.high)
 
@@ -45,7 +45,7 @@ def convolution(size, out_channels, kernel, *, strides=(1, 1), padding=(0, 0, 0,
         input=values, kernel=kernel, strides=strides, padding=padding, pad=pad,
         weights=Constants(weights), bias=Constants(bias), output=output,
         requantization=_requantization(rng, output, weights[0].size, vary),
-        acc_width=accumulator_width(weights, bias), **folding)
+        acc_width=accumulator_width(weights, bias, values), **folding)
 
 
 def depthwise(size, kernel, *, strides=(1, 1), padding=(0, 0, 0, 0), pad=0, signed=True,
@@ -60,7 +60,7 @@ def depthwise(size, kernel, *, strides=(1, 1), padding=(0, 0, 0, 0), pad=0, sign
         input=values, kernel=kernel, strides=strides, padding=padding, pad=pad,
         weights=Constants(weights), bias=Constants(bias), output=output,
         requantization=_requantization(rng, output, weights[0].size, False),
-        acc_width=accumulator_width(weights, bias), **folding)
+        acc_width=accumulator_width(weights, bias, values), **folding)
 
 
 def average_pool(size, kernel, *, strides=(1, 1), padding=(0, 0, 0, 0), pad=0, signed=True,
