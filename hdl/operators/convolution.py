@@ -61,6 +61,8 @@ class Convolution:
         Rows and columns.
     padding : four :class:`int`
         Top, left, bottom, right.
+    dilations : pair of :class:`int`
+        Rows and columns from one of the kernel's to the next.
     pad : :class:`int`
         Value of the padding: the zero point of the input.
     weights : :class:`Constants`, shape (out_channels, kernel rows, kernel columns, channels)
@@ -90,6 +92,7 @@ class Convolution:
     kernel: tuple[int, int]
     strides: tuple[int, int] = (1, 1)
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    dilations: tuple[int, int] = (1, 1)
     pad: int = 0
     weights: Constants
     bias: Constants
@@ -131,8 +134,8 @@ class Convolution:
     @property
     def window(self) -> Window:
         return Window(input=self.input, kernel=self.kernel, strides=self.strides,
-                      padding=self.padding, lanes=self.lanes, part=self.part,
-                      pixels=self.pixels)
+                      padding=self.padding, dilations=self.dilations, lanes=self.lanes,
+                      part=self.part, pixels=self.pixels)
 
     @property
     def passes(self) -> int:
@@ -216,10 +219,10 @@ class Convolution:
         """Rows, lanes and parts that save a pass or a step, and the fewest requantizers that keep
         up; the smallest first."""
         found = {}
+        part_rows, part_columns = self.window.part_sizes(0), self.window.part_sizes(1)
         for lanes in fewest_for_each(self.input.channels):
-            for part in itertools.product(sorted({1, self.kernel[0]}),
-                                          fewest_for_each(self.kernel[1])):
-                if part[0] > 1 and part[1] < self.kernel[1]:
+            for part in itertools.product(sorted({1, part_rows[-1]}), part_columns):
+                if part[0] > 1 and part[1] < part_columns[-1]:
                     continue
                 steps = (math.ceil(self.kernel[0] / part[0]) * math.ceil(self.kernel[1] / part[1])
                          * math.ceil(self.input.channels / lanes))

@@ -13,11 +13,11 @@ from amaranth.lib.wiring import In, Out
 
 from ..device import Device, Resources
 from ..memories import Load, LoadedMemory, chain_loads
-from ..multiplier import LATENCY, dsp_product
+from ..multiplier import LATENCY, dsp_product, lut_product
 from ..operator import Constants, FeatureMap, StreamShape, Timing
 from ..streams import connect_streams
 from .drain import Drain
-from .matvec import adder_tree, join_fields, tree_levels
+from .matvec import LUT_PRODUCT, adder_tree, join_fields, tree_levels
 from .requantize import Requantization
 from .window import Window, WindowReader, delayed, fewest_for_each
 
@@ -34,20 +34,24 @@ class DepthwiseConvolution:
 
     Parameters
     ----------
-    input, kernel, strides, padding, pad, bias, requantization, output, acc_width
-        As in :class:`Convolution`; the output has the input's channels.
-    weights : :class:`Constants`, shape (channels, kernel rows, kernel columns)
+    input, kernel, strides, padding, dilations, pad, bias, requantization, output, acc_width
+        As in :class:`Convolution`; the output's channels are those of the input, or a multiple:
+        then as many neighbouring ones are of one channel.
+    weights : :class:`Constants`, shape (out_channels, kernel rows, kernel columns)
         8 bits, signed.
     lanes, part : :class:`int`, pair of :class:`int`
-        Folding: channels, and kernel rows and columns, at once.
+        Folding: input channels, and kernel rows and columns, at once.
     requantizers : :class:`int`
-        Folding: outputs per cycle, and lanes of the output; divides the lanes.
+        Folding: outputs per cycle, and lanes of the output; divides the outputs of all lanes.
+    lut : :class:`bool`
+        Folding: whether multipliers are made of look-up tables.
     """
 
     input: FeatureMap
     kernel: tuple[int, int]
     strides: tuple[int, int] = (1, 1)
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    dilations: tuple[int, int] = (1, 1)
     pad: int = 0
     weights: Constants
     bias: Constants
@@ -57,26 +61,39 @@ class DepthwiseConvolution:
     lanes: int = 1
     part: tuple[int, int] = (1, 1)
     requantizers: int = 1
+    lut: bool = False
 
     def __post_init__(self) -> None:
-        shape = (self.input.channels, *self.kernel)
+        shape = (self.output.channels, *self.kernel)
         if self.weights.shape != shape or self.bias.shape != shape[:1]:
             raise ValueError(f"Weights and bias must have the shapes {shape!r} and {shape[:1]!r}, "
                              f"not {self.weights.shape!r} and {self.bias.shape!r}")
-        if (*self.window.positions, self.input.channels) != self.output.shape:
+        if self.window.positions != self.output.shape[:2] or (
+                self.output.channels % self.input.channels):
             raise ValueError(f"Output must have the size "
-                             f"{(*self.window.positions, self.input.channels)!r}, "
-                             f"not {self.output.shape!r}")
+                             f"{(*self.window.positions, self.input.channels)!r}, or a multiple of "
+                             f"the channels, not {self.output.shape!r}")
         if self.input.width != 8:
             raise ValueError(f"Inputs must have 8 bits, not {self.input.width!r}")
-        if self.requantizers < 1 or self.lanes % self.requantizers:
-            raise ValueError(f"Requantizers must divide {self.lanes!r} lanes, "
+        if self.requantizers < 1 or self.sums % self.requantizers:
+            raise ValueError(f"Requantizers must divide {self.sums!r} sums of a pass, "
                              f"not {self.requantizers!r}")
 
     @property
     def window(self) -> Window:
         return Window(input=self.input, kernel=self.kernel, strides=self.strides,
-                      padding=self.padding, lanes=self.lanes, part=self.part)
+                      padding=self.padding, dilations=self.dilations, lanes=self.lanes,
+                      part=self.part)
+
+    @property
+    def times(self) -> int:
+        """Output channels of an input channel."""
+        return self.output.channels // self.input.channels
+
+    @property
+    def sums(self) -> int:
+        """Outputs of a pass: of all lanes."""
+        return self.lanes * self.times
 
     @property
     def inputs(self) -> tuple[StreamShape, ...]:
@@ -92,12 +109,14 @@ class DepthwiseConvolution:
 
     @property
     def multipliers(self) -> int:
-        return self.lanes * math.prod(self.part)
+        return self.sums * math.prod(self.part)
 
     def compute(self, x: np.ndarray) -> tuple[np.ndarray, ...]:
         windows = self.window.gather(x, self.pad)
-        sums = np.einsum("fyxijc,cij->fyxc", windows, self.weights.values) + self.bias.values
-        return (self.requantization.apply(sums),)
+        weights = self.weights.values.reshape(self.input.channels, self.times, *self.kernel)
+        sums = np.einsum("fyxijc,cmij->fyxcm", windows, weights)
+        return (self.requantization.apply(sums.reshape(len(x), *self.output.shape)
+                                          + self.bias.values),)
 
     @property
     def steps(self) -> int:
@@ -110,7 +129,7 @@ class DepthwiseConvolution:
         bias = self.bias.values
         if not self.input.signed:
             bias = bias + 128 * self.weights.values.reshape(len(bias), -1).sum(1)
-        return Drain(output=self.outputs[0], rows=self.lanes, acc_width=self.acc_width,
+        return Drain(output=self.outputs[0], rows=self.sums, acc_width=self.acc_width,
                      requantization=self.requantization, bias=Constants(bias), steps=self.steps,
                      latency=ChannelReducer.latency(math.prod(self.part), weighted=True))
 
@@ -125,26 +144,28 @@ class DepthwiseConvolution:
         return Timing(inputs=(window,), outputs=(output,), cycles=cycles)
 
     def resources(self, device: Device) -> Resources:
-        terms = self.lanes * math.prod(self.part)
-        sums = Resources(lut=terms * 18 + self.lanes * self.acc_width,
-                         ff=terms * 26 + self.lanes * self.acc_width)
-        products = Resources(dsp=terms * device.dsps(8, 8))
+        terms = self.multipliers
+        sums = Resources(lut=terms * 18 + self.sums * self.acc_width,
+                         ff=terms * 26 + self.sums * self.acc_width)
+        products = (Resources(lut=terms * LUT_PRODUCT) if self.lut
+                    else Resources(dsp=terms * device.dsps(8, 8)))
         weights = LoadedMemory.cost(width=8 * terms, depth=self.window.groups * self.steps,
                                     device=device)
         return (sums + products + weights + WindowReader.cost(self.window, device)
                 + self.drain.resources(device))
 
     def foldings(self) -> Iterator[Self]:
-        return window_foldings(self)
+        return (dataclasses.replace(folding, lut=lut) for folding in window_foldings(self)
+                for lut in (False, True))
 
     def contents(self) -> dict[str, tuple[int, list[int]]]:
         """Words of each memory, by the end of its file's name."""
         (part_rows, part_columns), (rows, columns) = self.part, self.window.parts
         groups = self.window.groups
-        padded = np.zeros((groups * self.lanes, rows * part_rows, columns * part_columns),
+        padded = np.zeros((groups * self.sums, rows * part_rows, columns * part_columns),
                           dtype=np.int64)
         padded[tuple(slice(size) for size in self.weights.shape)] = self.weights.values
-        split = padded.reshape(groups, self.lanes, rows, part_rows, columns, part_columns)
+        split = padded.reshape(groups, self.sums, rows, part_rows, columns, part_columns)
         steps = split.transpose(0, 2, 4, 3, 5, 1).reshape(groups * self.steps, -1)
         return {"_weights.mem": (8 * steps.shape[1], join_fields(steps & 0xFF, 8))
                 } | self.drain.contents()
@@ -162,15 +183,17 @@ def window_foldings(spec) -> Iterator:
     """Foldings of an operator on each channel's window: lanes and parts that save a pass or a
     step, and the fewest requantizers that keep up; the smallest first."""
     kernel_rows, kernel_columns = spec.kernel
-    parts = [(1, columns) for columns in fewest_for_each(kernel_columns)]
-    parts += [(rows, kernel_columns) for rows in fewest_for_each(kernel_rows) if rows > 1]
+    part_rows, part_columns = spec.window.part_sizes(0), spec.window.part_sizes(1)
+    parts = [(1, columns) for columns in part_columns]
+    parts += [(rows, part_columns[-1]) for rows in part_rows if rows > 1]
     found = {}
     for lanes, part in itertools.product(fewest_for_each(spec.input.channels), parts):
         steps = math.ceil(kernel_rows / part[0]) * math.ceil(kernel_columns / part[1])
         folding = {"lanes": lanes, "part": part}
         if hasattr(spec, "requantizers"):
-            folding["requantizers"] = min(count for count in divisors(lanes)
-                                          if lanes // count <= steps)
+            sums = lanes * getattr(spec, "times", 1)
+            folding["requantizers"] = min(count for count in divisors(sums)
+                                          if sums // count <= steps)
         found.setdefault((lanes * math.prod(part), lanes, steps), folding)
     for _, folding in sorted(found.items()):
         yield dataclasses.replace(spec, **folding)
@@ -231,15 +254,19 @@ class ChannelReducer(wiring.Component):
         m.d.sync += x.eq(window.o)
         terms = [x.word_select(k, 8).as_signed() for k in range(len(x) // 8)]
         memories = []
+        count = spec.lanes
         if self._weighted:
             weights = self._weights(m, window.ahead)
-            terms = [dsp_product(m, f"product_{k}", term,
-                                 weights.r_data.word_select(k, 8).as_signed())
-                     for k, term in enumerate(terms)]
+            product = lut_product if spec.lut else dsp_product
+            # Each term meets the weights of all outputs that are its channel's.
+            terms = [product(m, f"product_{k}", terms[k // spec.times],
+                             weights.r_data.word_select(k, 8).as_signed())
+                     for k in range(len(terms) * spec.times)]
+            count = spec.sums
             memories.append(weights)
         sums = []
-        for lane in range(spec.lanes):
-            total, _ = adder_tree(m, f"lane_{lane}", terms[lane::spec.lanes])
+        for lane in range(count):
+            total, _ = adder_tree(m, f"lane_{lane}", terms[lane::count])
             acc = Signal(signed(spec.acc_width), name=f"acc_{lane}", reset_less=True)
             m.d.sync += acc.eq(Mux(first, 0, acc) + total)
             sums.append(acc)

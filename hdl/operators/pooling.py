@@ -29,7 +29,7 @@ class MaxPool:
 
     Parameters
     ----------
-    input, kernel, strides, padding
+    input, kernel, strides, padding, dilations
         As in :class:`Convolution`. Every window must hold a pixel that is not padding.
     lanes, part : :class:`int`, pair of :class:`int`
         Folding: channels, and kernel rows and columns, at once.
@@ -39,13 +39,15 @@ class MaxPool:
     kernel: tuple[int, int]
     strides: tuple[int, int] = (1, 1)
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    dilations: tuple[int, int] = (1, 1)
     lanes: int = 1
     part: tuple[int, int] = (1, 1)
 
     @property
     def window(self) -> Window:
         return Window(input=self.input, kernel=self.kernel, strides=self.strides,
-                      padding=self.padding, lanes=self.lanes, part=self.part)
+                      padding=self.padding, dilations=self.dilations, lanes=self.lanes,
+                      part=self.part)
 
     @property
     def output(self) -> FeatureMap:
@@ -182,10 +184,15 @@ class AveragePool:
 
     Parameters
     ----------
-    input, kernel, strides, padding, pad, requantization, output
-        As in :class:`Convolution`; padding counts.
+    input, kernel, strides, padding, dilations, pad, output
+        As in :class:`Convolution`.
+    excluded : four :class:`int`
+        Rows and columns at the top, left, bottom and right of the padded map that do not count:
+        all of the padding or none, and what a last window that is not whole adds to it.
     bias : :class:`int`
         Less the input's zero point times the size of the kernel.
+    requantization : :class:`Requantization`
+        With one multiplier for each of :attr:`counts` where there are several, and with one shift.
     lanes, part, requantizers
         Folding, as in :class:`DepthwiseConvolution`.
     """
@@ -194,7 +201,9 @@ class AveragePool:
     kernel: tuple[int, int]
     strides: tuple[int, int] = (1, 1)
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    dilations: tuple[int, int] = (1, 1)
     pad: int = 0
+    excluded: tuple[int, int, int, int] = (0, 0, 0, 0)
     bias: int = 0
     requantization: Requantization
     output: FeatureMap
@@ -202,10 +211,31 @@ class AveragePool:
     part: tuple[int, int] = (1, 1)
     requantizers: int = 1
 
+    def __post_init__(self) -> None:
+        if (*self.window.positions, self.input.channels) != self.output.shape:
+            raise ValueError(f"Output must have the size "
+                             f"{(*self.window.positions, self.input.channels)!r}, "
+                             f"not {self.output.shape!r}")
+        if not all(0 <= out <= size for out, size in zip(self.excluded, self.padding,
+                                                         strict=True)):
+            raise ValueError(f"Excluded rows and columns must be of the padding "
+                             f"{self.padding!r}, not {self.excluded!r}")
+        if self.counts[0] < 1:
+            raise ValueError("Every window must hold a pixel that counts")
+        multipliers = self.requantization.multiplier.shape[0]
+        if self.kinds is not None and (multipliers != len(self.counts)
+                                       or self.requantization.uniform_shift is None):
+            raise ValueError(f"Windows of {self.counts!r} pixels must have a multiplier each, and "
+                             f"one shift, not {multipliers!r} multipliers")
+        if self.requantizers < 1 or self.lanes % self.requantizers:
+            raise ValueError(f"Requantizers must divide {self.lanes!r} lanes, "
+                             f"not {self.requantizers!r}")
+
     @property
     def window(self) -> Window:
         return Window(input=self.input, kernel=self.kernel, strides=self.strides,
-                      padding=self.padding, lanes=self.lanes, part=self.part)
+                      padding=self.padding, dilations=self.dilations, lanes=self.lanes,
+                      part=self.part)
 
     @property
     def inputs(self) -> tuple[StreamShape, ...]:
@@ -220,7 +250,26 @@ class AveragePool:
 
     def compute(self, x: np.ndarray) -> tuple[np.ndarray, ...]:
         sums = self.window.gather(x, self.pad).sum(axis=(3, 4)) + self.bias
-        return (self.requantization.apply(sums),)
+        if self.kinds is None:
+            return (self.requantization.apply(sums),)
+        # Requantisation goes by the last axis, where there is a multiplier for each kind.
+        results = [self.requantization.apply(sums[..., None].repeat(len(self.counts), -1))
+                   [..., kind] for kind in range(len(self.counts))]
+        return (np.choose(self.kinds.values[..., None], results),)
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Pixels that count, of every kind of window, ascending."""
+        return tuple(np.unique(self.window.counts(self.excluded)).tolist())
+
+    @property
+    def kinds(self) -> Constants | None:
+        """Which of the counts each output pixel has, shape (rows, columns); None where all have
+        the same."""
+        counts = self.window.counts(self.excluded)
+        if len(self.counts) == 1:
+            return None
+        return Constants(np.searchsorted(self.counts, counts))
 
     @property
     def steps(self) -> int:

@@ -30,10 +30,12 @@ class Window:
         Rows and columns.
     padding : four :class:`int`
         Top, left, bottom, right.
+    dilations : pair of :class:`int`
+        Rows and columns from one of the kernel's to the next.
     lanes : :class:`int`
         Folding: channels that are read at once.
     part : pair of :class:`int`
-        Folding: kernel rows and columns that are read at once.
+        Folding: kernel rows and columns that are read at once; one where they are dilated.
     pixels : :class:`int`
         Folding: pixels of an input beat; of more than one, each with all its channels, and no more
         than the part has columns, as each goes to a bank of its own.
@@ -48,6 +50,7 @@ class Window:
     kernel: tuple[int, int]
     strides: tuple[int, int] = (1, 1)
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    dilations: tuple[int, int] = (1, 1)
     lanes: int = 1
     part: tuple[int, int] = (1, 1)
     pixels: int = 1
@@ -56,14 +59,20 @@ class Window:
         if min(self.kernel) < 1 or min(self.strides) < 1 or min(self.padding) < 0:
             raise ValueError(f"Kernel and strides must be positive and padding not negative, "
                              f"not {self.kernel!r}, {self.strides!r} and {self.padding!r}")
-        if min(self.padded[0] - self.kernel[0], self.padded[1] - self.kernel[1]) < 0:
-            raise ValueError(f"Kernel {self.kernel!r} is larger than the padded map "
+        if min(self.dilations) < 1:
+            raise ValueError(f"Dilations must be positive, not {self.dilations!r}")
+        if min(self.padded[0] - self.extent[0], self.padded[1] - self.extent[1]) < 0:
+            raise ValueError(f"Kernel {self.extent!r} is larger than the padded map "
                              f"{self.padded!r}")
         if not 1 <= self.lanes <= self.input.channels:
             raise ValueError(f"Lanes must be between 1 and {self.input.channels!r} channels, "
                              f"not {self.lanes!r}")
         if not (1 <= self.part[0] <= self.kernel[0] and 1 <= self.part[1] <= self.kernel[1]):
             raise ValueError(f"Part must be between 1 x 1 and the kernel {self.kernel!r}, "
+                             f"not {self.part!r}")
+        if any(size > 1 and dilation > 1 for size, dilation in zip(self.part, self.dilations,
+                                                                   strict=True)):
+            raise ValueError(f"Part must be 1 where the kernel is dilated by {self.dilations!r}, "
                              f"not {self.part!r}")
         if not 1 <= self.pixels <= self.part[1] or self.input.columns % self.pixels or (
                 self.pixels > 1 and self.lanes != self.input.channels):
@@ -87,10 +96,16 @@ class Window:
         return self.input.rows + top + bottom, self.input.columns + left + right
 
     @property
+    def extent(self) -> tuple[int, int]:
+        """Rows and columns from the kernel's first to its last."""
+        return ((self.kernel[0] - 1) * self.dilations[0] + 1,
+                (self.kernel[1] - 1) * self.dilations[1] + 1)
+
+    @property
     def positions(self) -> tuple[int, int]:
         """Rows and columns of the output."""
-        return ((self.padded[0] - self.kernel[0]) // self.strides[0] + 1,
-                (self.padded[1] - self.kernel[1]) // self.strides[1] + 1)
+        return ((self.padded[0] - self.extent[0]) // self.strides[0] + 1,
+                (self.padded[1] - self.extent[1]) // self.strides[1] + 1)
 
     @property
     def groups(self) -> int:
@@ -103,13 +118,30 @@ class Window:
         return (math.ceil(self.kernel[0] / self.part[0]),
                 math.ceil(self.kernel[1] / self.part[1]))
 
+    def part_sizes(self, axis: int) -> list[int]:
+        """Rows, or columns, of the kernel that are worth reading at once."""
+        return [1] if self.dilations[axis] > 1 else fewest_for_each(self.kernel[axis])
+
     def gather(self, x: np.ndarray, pad: int) -> np.ndarray:
         """Windows, shape (frames, rows, columns, kernel rows, kernel columns, channels)."""
         top, left, bottom, right = self.padding
         padded = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=pad)
-        windows = np.lib.stride_tricks.sliding_window_view(padded, self.kernel, axis=(1, 2))
-        windows = windows[:, ::self.strides[0], ::self.strides[1]]
+        windows = np.lib.stride_tricks.sliding_window_view(padded, self.extent, axis=(1, 2))
+        windows = windows[:, ::self.strides[0], ::self.strides[1], :,
+                          ::self.dilations[0], ::self.dilations[1]]
         return windows.transpose(0, 1, 2, 4, 5, 3)
+
+    def counts(self, excluded: tuple[int, int, int, int]) -> np.ndarray:
+        """Pixels of each window outside so many rows and columns at the top, left, bottom and
+        right of the padded map; shape (rows, columns)."""
+        top, left, bottom, right = excluded
+        counts = [self._counts(0, top, bottom), self._counts(1, left, right)]
+        return np.multiply.outer(*counts)
+
+    def _counts(self, axis: int, before: int, after: int) -> np.ndarray:
+        starts = np.arange(self.positions[axis]) * self.strides[axis]
+        places = starts[:, None] + np.arange(self.kernel[axis]) * self.dilations[axis]
+        return ((places >= before) & (places < self.padded[axis] - after)).sum(1)
 
     @functools.cached_property
     def needs(self) -> np.ndarray:
@@ -121,7 +153,7 @@ class Window:
     def _extent(self, axis: int) -> np.ndarray:
         size = (self.input.rows, self.input.columns)[axis]
         last = (np.arange(self.positions[axis]) * self.strides[axis] - self.padding[axis]
-                + self.kernel[axis] - 1)
+                + self.extent[axis] - 1)
         return np.clip(last, 0, size - 1)
 
     @functools.cached_property
@@ -154,7 +186,7 @@ class Window:
         gap = int((needs - before).max())
         if self.needs.size > 1:
             gap += 4 * self.groups  # a pixel's places are free, and its data there, cycles later
-        held = max(self.kernel[0], math.ceil(gap / self.row_beats))
+        held = max(self.extent[0], math.ceil(gap / self.row_beats))
         return math.ceil(held / self.part[0]) * self.part[0]
 
     def buffered(self, *, passes: int, steps: int) -> Input:
@@ -426,8 +458,10 @@ class WindowReader(wiring.Component):
         first = -top % held
         rotation = Signal(range(bank_rows), name="row_rotation", init=first % bank_rows)
         pixel = Signal(bits, name="pixel_slot", init=first // bank_rows * words)
+        # From a part of the kernel to the next: with a dilation a bank holds all rows.
+        apart = window.dilations[0] if window.parts[0] > 1 else 1
         below = Signal(bits, name="below_slot",
-                       init=(first // bank_rows + 1) % slots * words)
+                       init=(first // bank_rows + apart) % slots * words)
         # Rows that a whole row of pixels moves on: a stride, or to the top of the next frame.
         ahead = {}
         for name, rows in (("stride", stride % held), ("jump", jump % held)):
@@ -440,7 +474,7 @@ class WindowReader(wiring.Component):
         turn = Mux(step.frame_done, ahead["jump"][0], ahead["stride"][0])
         slot = Signal(bits, name="next_slot")
         m.d.comb += slot.eq(Mux(step.frame_done, ahead["jump"][1], ahead["stride"][1]))
-        following = _wrapped(m, "following_slot", slot + words, slots * words)
+        following = _wrapped(m, "following_slot", slot + apart * words, slots * words)
 
         here = Signal(bits, name="slot", init=pixel.init)
         after = Signal(bits, name="slot_after", init=below.init)
@@ -451,11 +485,12 @@ class WindowReader(wiring.Component):
             m.d.sync += [here.eq(pixel), after.eq(below)]
         with m.Elif(step.row_part):
             m.d.sync += [here.eq(after),
-                         after.eq(_wrapped(m, "slot_beyond", after + words, slots * words))]
+                         after.eq(_wrapped(m, "slot_beyond", after + apart * words,
+                                           slots * words))]
         inside = self._inside(
             m, "y", start=-top, stride=stride, part=window.part[0], size=window.input.rows,
-            kernel=window.kernel[0], moved=step.row_done, restarted=step.frame_done,
-            part_done=step.row_part, part_last=step.row_last, parts=window.parts[0])
+            moved=step.row_done, restarted=step.frame_done,
+            part_done=step.row_part, part_last=step.row_last)
         return _Addresses(here=here, other=after, rotation=rotation, inside=inside)
 
     def _column_addresses(self, m, step: "_Step") -> "_Addresses":
@@ -463,7 +498,7 @@ class WindowReader(wiring.Component):
         window = self._window
         (bank_columns, groups), stride = (window.part[1], window.groups), window.strides[1]
         bits = range(max(2, self._row_words + 2 * groups
-                         + window.kernel[1] // bank_columns * groups))
+                         + window.extent[1] // bank_columns * groups))
         rotation = Signal(range(bank_columns), name="column_rotation")
         pixel = Signal(bits, name="pixel_offset")
         turned = Signal(range(2 * bank_columns), name="turned_column")
@@ -489,10 +524,13 @@ class WindowReader(wiring.Component):
                 m.d.sync += group_start.eq(group_start + 1)
             restart = Mux(step.pixel_done, beyond, Mux(step.pass_done, group_start + 1,
                                                        group_start))
-            advance = groups
+            advance = window.dilations[1] * groups
         else:
             restart = Mux(step.pixel_done, beyond, pixel)
             advance = 1
+            if window.dilations[1] > 1:
+                skipped = (window.dilations[1] - 1) * groups
+                advance = Mux(step.column_part, 1 + skipped, 1)
         start = Signal(bits, name="restart_offset")
         m.d.comb += start.eq(restart)
         with m.If(step.row_part):
@@ -501,17 +539,19 @@ class WindowReader(wiring.Component):
             m.d.sync += [here.eq(here + advance), other.eq(other + advance)]
         inside = self._inside(
             m, "x", start=-window.padding[1], stride=stride, part=bank_columns,
-            size=window.input.columns, kernel=window.kernel[1], moved=step.pixel_done,
-            restarted=step.row_done, part_done=step.column_part, part_last=step.column_last,
-            parts=window.parts[1])
+            size=window.input.columns, moved=step.pixel_done, restarted=step.row_done,
+            part_done=step.column_part, part_last=step.column_last)
         return _Addresses(here=here, other=other, rotation=rotation, inside=inside)
 
-    def _inside(self, m, name, *, start, stride, part, size, kernel, moved, restarted, part_done,
-                part_last, parts) -> list[Value]:
+    def _inside(self, m, name, *, start, stride, part, size, moved, restarted, part_done,
+                part_last) -> list[Value]:
         """For each row or column of the part, whether it is one of the kernel's, and on the map."""
-        positions = self._window.positions[0 if name == "y" else 1]
-        least, most = start, start + (positions - 1) * stride + parts * part
-        always = start >= 0 and start + (positions - 1) * stride + kernel <= size
+        positions, kernel, extent, parts, dilation = (
+            pair["yx".index(name)] for pair in (
+                self._window.positions, self._window.kernel, self._window.extent,
+                self._window.parts, self._window.dilations))
+        least, most = start, start + (positions - 1) * stride + parts * part * dilation
+        always = start >= 0 and start + (positions - 1) * stride + extent <= size
         if always and parts * part == kernel:
             return [Const(1)] * part
         bits = range(least, most + stride + 1)
@@ -522,7 +562,7 @@ class WindowReader(wiring.Component):
         with m.If(moved):
             m.d.sync += [pixel.eq(following), here.eq(following)]
         with m.Elif(part_done):
-            m.d.sync += here.eq(Mux(part_last, pixel, here + part))
+            m.d.sync += here.eq(Mux(part_last, pixel, here + part * dilation))
         flags = []
         for k in range(part):
             flag = Const(1) if always else (here >= -k) & (here < size - k)

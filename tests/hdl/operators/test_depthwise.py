@@ -36,5 +36,5 @@ def test_foldings():
 
 
 def test_errors():
-    with pytest.raises(ValueError, match=r"^Requantizers must divide 4 lanes, not 3$"):
+    with pytest.raises(ValueError, match=r"^Requantizers must divide 4 sums of a pass, not 3$"):
         depthwise((6, 6, 5), (3, 3), lanes=4, requantizers=3)

@@ -1,0 +1,125 @@
+"""A part of a map: some of its channels, rows and columns."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Self
+
+import numpy as np
+from amaranth import *
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ..device import Device, Resources
+from ..operator import FeatureMap, Input, Output, StreamShape, Timing
+from ..streams import OutputQueue
+from .beats import full_rate_places, give_beats
+
+
+__all__ = ["Slice", "Slicer"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Slice:
+    """:py:`x[rows[0]:rows[1], columns[0]:columns[1], channels[0]:channels[1]]`.
+
+    Parameters
+    ----------
+    input : :class:`FeatureMap`
+    rows, columns, channels : pairs of :class:`int`
+        First, and one beyond the last, of those that stay.
+    lanes : :class:`int`
+        Folding: channels at once, of the input. The channels that stay begin with a beat, or lie
+        within one; the output has as many lanes, or as many as channels stay.
+
+    Raises
+    ------
+    ValueError
+        If a range is empty or exceeds the input, or the lanes are not so.
+    """
+
+    input: FeatureMap
+    rows: tuple[int, int]
+    columns: tuple[int, int]
+    channels: tuple[int, int]
+    lanes: int = 1
+
+    def __post_init__(self) -> None:
+        for name, (start, stop), size in zip(
+                ("Rows", "Columns", "Channels"), (self.rows, self.columns, self.channels),
+                self.input.shape, strict=True):
+            if not 0 <= start < stop <= size:
+                raise ValueError(f"{name} must be a range within {size!r}, "
+                                 f"not {start!r} to {stop!r}")
+        StreamShape(map=self.input, lanes=self.lanes)
+        if not self._fits(self.lanes):
+            raise ValueError(f"Channels {self.channels[0]!r} to {self.channels[1]!r} must begin "
+                             f"with a beat of {self.lanes!r} lanes, or lie within one")
+
+    def _fits(self, lanes: int) -> bool:
+        start, stop = self.channels
+        return start % lanes == 0 or start // lanes == (stop - 1) // lanes
+
+    @property
+    def output(self) -> FeatureMap:
+        rows, columns, channels = (stop - start for start, stop in (
+            self.rows, self.columns, self.channels))
+        return self.input.resized(rows=rows, columns=columns, channels=channels)
+
+    @property
+    def inputs(self) -> tuple[StreamShape, ...]:
+        return (StreamShape(map=self.input, lanes=self.lanes),)
+
+    @property
+    def outputs(self) -> tuple[StreamShape, ...]:
+        return (StreamShape(map=self.output, lanes=min(self.lanes, self.output.channels)),)
+
+    macs = 0
+    multipliers = 0
+    stages = 1
+
+    @property
+    def interval(self) -> int:
+        return self.inputs[0].beats
+
+    def compute(self, x: np.ndarray) -> tuple[np.ndarray, ...]:
+        rows, columns, channels = (slice(*each) for each in (
+            self.rows, self.columns, self.channels))
+        return (x[:, rows, columns, channels],)
+
+    @property
+    def groups(self) -> tuple[int, int]:
+        """First, and one beyond the last, of a pixel's beats that stay."""
+        first = self.channels[0] // self.lanes
+        return first, first + self.outputs[0].groups
+
+    def timing(self) -> Timing:
+        beats = self.inputs[0].beats
+        stays = np.zeros((self.input.rows, self.input.columns, self.inputs[0].groups),
+                         dtype=np.int64)
+        stays[slice(*self.rows), slice(*self.columns), slice(*self.groups)] = 1
+        issues = np.arange(1, beats + 1)
+        return Timing(
+            inputs=(Input(beats=beats, needs=issues, frees=issues),),
+            outputs=(Output(makes=stays.ravel().cumsum(), depth=self.stages + OutputQueue.latency,
+                            places=full_rate_places(self.stages), back=OutputQueue.back),),
+            cycles=np.ones_like(issues))
+
+    def resources(self, device: Device) -> Resources:
+        width = self.outputs[0].width
+        queue = OutputQueue.cost(width=width, places=full_rate_places(self.stages), device=device)
+        counted = 0
+        for (start, stop), size in ((self.groups, self.inputs[0].groups),
+                                    (self.columns, self.input.columns),
+                                    (self.rows, self.input.rows)):
+            counted += size.bit_length() if counted or stop - start < size else 0
+        return queue + Resources(lut=2 * counted + 6, ff=width + counted + 4)
+
+    def foldings(self) -> Iterator[Self]:
+        found: dict[int, int] = {}
+        for lanes in range(1, self.input.channels + 1):
+            if self._fits(lanes):
+                found.setdefault(-(-self.input.channels // lanes), lanes)
+        return (dataclasses.replace(self, lanes=lanes) for lanes in found.values())
+
+    def contents(self) -> dict[str, tuple[int, list[int]]]:
+        return {}
