@@ -1,5 +1,6 @@
 """Emission: components to Verilog, each distinct module once."""
 
+import collections
 import dataclasses
 import hashlib
 import re
@@ -20,6 +21,11 @@ __all__ = ["EmissionError", "Once", "emit", "identifier", "memory_module", "uniq
 # The start of a string parameter that names a file: what stands for the FILE of the module that
 # the string is in, until its text is Verilog.
 FILE = "@FILE@"
+
+# Verilator puts each instance of a module in its place, unless told otherwise. For a module of
+# which there are as many as these it need not: 480 multipliers compiled in 11 s instead of 28, and
+# ran as fast.
+APART = 4
 
 # Yosys ends its process where it finds an error, and says much: it has one of its own.
 YOSYS = """\
@@ -237,13 +243,17 @@ def emit(component: wiring.Component, *, name: str, file: str = "",
     """
     emission = Emission(reserved)
     top = emission.convert(component, key=component, name=name)
-    written = _to_verilog("".join(module.rtlil for module in emission.modules))
+    assert top.name == name, f"{name} is the name of something else, too"
+    rtlil_text = "".join(module.rtlil for module in emission.modules)
+    written = _to_verilog(rtlil_text)
+    instances = collections.Counter(re.findall(r"^  cell \\(\S+)", rtlil_text, re.MULTILINE))
     texts = {}
     for module in emission.modules:
-        parts = [_finish(written[own]) for own in module.submodules]
+        parts = [_finish(written[own], file if own == name else None)
+                 for own in module.submodules]
+        if instances[module.name] >= APART:
+            parts[0] = parts[0].replace(");", ");\n  /*verilator no_inline_module*/", 1)
         texts[module.name] = "\n".join(parts)
-    texts[top.name] = "\n".join(_finish(written[own], file if own == top.name else None)
-                                for own in top.submodules)
     return texts
 
 

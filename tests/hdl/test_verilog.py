@@ -111,6 +111,13 @@ def test_modules_are_emitted_once():
     assert "module offset_part_2_inner(" in texts["offset_part_2"]
 
 
+@pytest.mark.parametrize(("count", "apart"), [(3, False), (4, True)])
+def test_modules_of_many_instances_are_compiled_once(count, apart):
+    parts = [Once(Offset(1), key=1, name="offset_part") for _ in range(count)]
+    texts = emit(Chain(*parts), name="top_chain")
+    assert ["no_inline_module" in text for text in texts.values()] == [apart, False]
+
+
 def test_combinational_module_has_no_clock():
     texts = emit(Chain(Once(Invert(), key=0, name="invert_part")), name="top_chain")
     assert "clk" not in texts["invert_part"]

@@ -1,0 +1,72 @@
+"""Small designs to simulate."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from fcnnx.generate import generate
+from fcnnx.hdl.accelerator import Accelerator
+from fcnnx.hdl.engine import Engine, Source, Stage
+from fcnnx.hdl.operator import Constants, FeatureMap, StreamShape
+from fcnnx.hdl.operators.add import Add
+from fcnnx.hdl.operators.convolution import Convolution, accumulator_width
+from fcnnx.hdl.operators.plumbing import Fork
+from fcnnx.hdl.operators.requantize import Requantization
+
+
+# Icarus is no Python package: where it is missing, its tests are not there either.
+collect_ignore = [] if shutil.which("iverilog") else ["test_icarus.py"]
+
+
+def convolution(taken, channels, rng, **folding):
+    """3 x 3, padded."""
+    weights = rng.integers(-127, 128, (channels, 3, 3, taken.channels))
+    bias = rng.integers(-1000, 1000, channels)
+    return Convolution(
+        input=taken, kernel=(3, 3), padding=(1, 1, 1, 1), weights=Constants(weights),
+        bias=Constants(bias), acc_width=accumulator_width(weights, bias, taken),
+        requantization=Requantization(multiplier=Constants([70000]), shift=24, zero=0, low=-128,
+                                      high=127),
+        output=taken.resized(channels=channels), **folding)
+
+
+def residual(name, seed, size=(4, 5)):
+    """A convolution, and another one around which its output goes: every stream of one lane."""
+    rng = np.random.default_rng(seed)
+    image = FeatureMap(rows=size[0], columns=size[1], channels=2)
+    first = convolution(image, 4, rng, rows=2)
+    hidden = first.output
+    second = convolution(hidden, 4, rng, rows=2)
+    add = Add(operands=(hidden, hidden), zeros=(0, 0), scales=(65536, 65536), shift=17, zero=0,
+              low=-128, high=127, output=hidden)
+    fork = Fork(map=hidden, places=(4, 4 * hidden.pixels))
+    stages = (
+        Stage(name="first/Conv", operator=first, inputs=(Source("image:0"),)),
+        Stage(name="fork", operator=fork, inputs=(Source("first/Conv"),)),
+        Stage(name="second/Conv", operator=second, inputs=(Source("fork", 0),)),
+        Stage(name="sum", operator=add, inputs=(Source("second/Conv"), Source("fork", 1))),
+    )
+    return Engine(name=name, inputs=(("image:0", StreamShape(map=image)),), stages=stages,
+                  outputs=(("found", Source("sum")),))
+
+
+@pytest.fixture(scope="session")
+def pair():
+    """An accelerator of two networks, the second faster than the first."""
+    return Accelerator(engines=(residual("slow", 1, (6, 5)), residual("fast", 2)))
+
+
+@pytest.fixture(scope="session")
+def inputs(pair):
+    """Three frames for each network."""
+    rng = np.random.default_rng(3)
+    return {(engine.name, name): rng.integers(-128, 128, (3, *shape.map.shape))
+            for engine in pair.engines for name, shape in engine.inputs}
+
+
+@pytest.fixture
+def design(pair, tmp_path):
+    """The accelerator's files, in a folder of the test's own."""
+    generate(pair, tmp_path / "design")
+    return tmp_path / "design"
