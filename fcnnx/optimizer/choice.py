@@ -81,7 +81,7 @@ def _undominated(costs: np.ndarray, groups: np.ndarray) -> np.ndarray:
     return np.array(sorted(kept))
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _ways(feature_map: FeatureMap, lanes: int, wanted: int,
           device: Device) -> tuple[tuple[int, tuple[int, ...]], ...]:
     """Interval and amounts of each way of conversion."""
@@ -332,7 +332,7 @@ class Chooser:
                                         for depth in stage.operator.places)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _fork_amounts(feature_map: FeatureMap, lanes: int, places: tuple[int, ...],
                   device: Device) -> np.ndarray:
     return amounts_of(Fork(map=feature_map, lanes=lanes, places=places).resources(device))

@@ -137,7 +137,7 @@ class Decider:
             selection = self._lower(n, selection, room)
             reached = self._measure(n, selection).latency
             if reached > allowed:
-                raise self._missed_latency(n, reached)
+                raise self._missed_latency(n, reached, allowed)
         return selection
 
     def _lower(self, n: int, selection: Selection, room: Resources) -> Selection:
@@ -242,15 +242,15 @@ class Decider:
             remedy=f"Lower the target to {fps:.6g} fps, allow more, raise the clock to "
             f"{self._clock * reached / most:.4g} MHz, or take a larger board."))
 
-    def _missed_latency(self, n: int, reached: int) -> TargetMissed:
+    def _missed_latency(self, n: int, reached: int, allowed: int) -> TargetMissed:
         chooser, target = self._choosers[n], self._targets[n]
         milliseconds = reached / self._clock / 1e3
         return TargetMissed(Problem(
             where=chooser.network.name, reason=f"{target.latency_ms:g} ms cannot be met: alone on "
             f"the whole budget it reaches {milliseconds:.6g} ms ({reached} cycles, "
-            f"{reached - target.most_latency(self._clock)} too many).",
+            f"{reached - allowed} too many).",
             remedy=f"Allow {milliseconds:.6g} ms, raise the clock to "
-            f"{self._clock * milliseconds / target.latency_ms:.4g} MHz, or take a larger board."))
+            f"{self._clock * reached / allowed:.4g} MHz, or take a larger board."))
 
     def _missed_together(self, fronts, times, room) -> TargetMissed:
         """Each target can be met alone, and all of them cannot together."""

@@ -7,7 +7,8 @@ import numpy as np
 from fcnnx.hdl.engine import Engine, Source
 from fcnnx.hdl.operators.plumbing import LEAST_PLACES, Fork
 
-from .timing import EngineTiming, Solver, operator_timing, simulate
+from .deadlock import operator_timing
+from .timing import EngineTiming, Solver, simulate
 
 
 __all__ = ["Places", "ample_places", "size_queues"]
@@ -53,8 +54,12 @@ def size_queues(make: Callable[[Places], Engine]) -> tuple[Engine, EngineTiming]
 
 def ample_places(engine: Engine) -> Places:
     """Queues at the forks of an engine that hold two frames."""
-    return {stage.name: (2 * stage.operator.inputs[0].beats,) * len(stage.operator.places)
-            for stage in engine.stages if isinstance(stage.operator, Fork)}
+    return {name: (2 * fork.shape.beats,) * len(fork.places) for name, fork in _forks(engine)}
+
+
+def _forks(engine: Engine) -> list[tuple[str, Fork]]:
+    return [(stage.name, stage.operator) for stage in engine.stages
+            if isinstance(stage.operator, Fork)]
 
 
 def _enough(make, shortest: Places, ample: Places, ideal: Solver) -> Places:
@@ -75,7 +80,7 @@ def _held(engine: Engine, interval: int) -> Places:
     offers = {name: np.arange(LEAST_FRAMES * shape.beats) * interval // shape.beats
               for name, shape in engine.inputs}
     crossed = simulate(engine, LEAST_FRAMES, offers=offers).transfers
-    held = {}
+    held: dict[str, tuple[int, ...]] = {}
     for stage in engine.stages:
         if isinstance(stage.operator, Fork):
             issued = crossed[stage.inputs[0]]

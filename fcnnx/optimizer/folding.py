@@ -9,7 +9,7 @@ from fcnnx.hdl.device import Device, Resources
 from fcnnx.hdl.engine import Engine, Source, Stage
 from fcnnx.hdl.operator import FeatureMap, Operator, StreamShape
 from fcnnx.hdl.operators.plumbing import LEAST_PLACES, Fork, Narrow, Queue, Widen
-from fcnnx.network import Network
+from fcnnx.network import Network, Port
 
 
 __all__ = ["PORT_BITS", "Link", "build_engine", "conversions", "engine_resources", "links"]
@@ -45,10 +45,11 @@ def links(network: Network) -> list[Link]:
              for stage in network.stages
              for index, (source, shape) in enumerate(zip(stage.inputs, stage.operator.inputs,
                                                          strict=True))]
-    return found + [Link(port.source, port.tensor, -1, port.map) for port in network.outputs]
+    return found + [Link(port.source, port.tensor, -1, port.map) for port in network.outputs
+                    if port.source is not None]
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def conversions(feature_map: FeatureMap, lanes: int, wanted: int) -> tuple[tuple[Operator, ...],
                                                                            ...]:
     """The ways to make a stream of so many lanes one of as many as wanted.
@@ -111,7 +112,9 @@ def build_engine(network: Network, operators: Mapping[str, Operator], *,
 
 
 class _Builder:
-    def __init__(self, network, operators, ports, interval, places):
+    def __init__(self, network: Network, operators: Mapping[str, Operator],
+                 ports: Mapping[str, int], interval: int,
+                 places: Mapping[str, tuple[int, ...]]):
         self._network, self._operators = network, operators
         self._ports, self._interval, self._places = ports, interval, places
         self._stages: list[Stage] = []
@@ -170,9 +173,10 @@ class _Builder:
             stream = self._append(self._unique(f"{consumer}_{kind}"), operator, (stream,))
         return stream
 
-    def _output(self, port) -> Source:
+    def _output(self, port: Port) -> Source:
+        assert port.source is not None, "An output has a source"
         stream = self._take(port.source, self._ports[port.tensor], port.tensor)
-        if stream.name not in {name for name in (each.tensor for each in self._network.inputs)}:
+        if stream.name not in {each.tensor for each in self._network.inputs}:
             return stream
         queue = Queue(map=port.map, lanes=self._ports[port.tensor])
         return self._append(self._unique(f"{port.tensor}_queue"), queue, (stream,))

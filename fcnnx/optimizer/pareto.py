@@ -50,18 +50,17 @@ def fit(chooser: Chooser, limit: int, budget: Resources,
 
 def smallest(chooser: Chooser, budget: Resources) -> Selection:
     """The foldings that exceed a budget least, however slow."""
-    best = None
+    found = []
     amounts = np.maximum(amounts_of(budget), 1)
     prices = base_prices(budget)
     for _ in range(ROUNDS):
         selection = chooser.choose(ANY, prices)
         assert selection is not None, "Some folding keeps to no limit at all"
         used = amounts_of(selection.resources) / amounts
-        if best is None or used.max() < best[0]:
-            best = used.max(), selection
+        found.append((float(used.max()), selection))
         prices = prices * np.clip(used, 0.5, 4.0) ** STEEPNESS
         prices /= (prices * amounts).max()
-    return best[1]
+    return min(found, key=lambda each: each[0])[1]
 
 
 def fastest(chooser: Chooser, budget: Resources) -> Selection | None:

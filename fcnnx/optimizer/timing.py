@@ -6,35 +6,23 @@ start: a frame starts from the frame before it, moved by the last interval.
 """
 
 import dataclasses
-import functools
 from collections.abc import Mapping
 
 import numpy as np
 
-from fcnnx.hdl.engine import Engine, Source
-from fcnnx.hdl.operator import Input, Operator, Output, Timing
+from fcnnx.hdl.engine import Engine, Source, Stage
+from fcnnx.hdl.operator import Input, Output, Timing
+
+from .deadlock import check_deadlock, operator_timing
 
 
-__all__ = ["Deadlock", "EngineTiming", "Solver", "StageTiming", "operator_timing", "simulate"]
+__all__ = ["EngineTiming", "Solver", "StageTiming", "simulate"]
 
 
+NOTHING = np.zeros(0, dtype=np.int64)
 NEVER = -(1 << 40)  # of an event before the first frame: it holds nothing up
 MOST_FRAMES = 8
 PATIENCE = 1000  # sweeps of a frame before a deadlock is looked for
-
-
-class Deadlock(Exception):
-    """An engine whose beats can never all cross.
-
-    Parameters
-    ----------
-    stages : tuple of :class:`str`
-        Stages that cannot finish.
-    """
-
-    def __init__(self, stages: tuple[str, ...]):
-        self.stages = stages
-        super().__init__(f"Stages {', '.join(stages)} wait for each other for ever")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -86,12 +74,6 @@ class EngineTiming:
         return min(self.stages, key=lambda name: self.stages[name].stall_share)
 
 
-@functools.lru_cache(maxsize=256)
-def operator_timing(operator: Operator) -> Timing:
-    """The operator's timing; kept, as the same operators are timed many times."""
-    return operator.timing()
-
-
 class _Stream:
     """One stream's events: offered by a stage or a source, taken by a stage or a sink."""
 
@@ -99,17 +81,21 @@ class _Stream:
         self.beats = beats
         self.before = 0  # frames of padding, so that indices may reach back
         self.frames = frames
-        self.depth = 0
-        self.made_by: np.ndarray | None = None  # issue of each beat
-        self.follows: np.ndarray | None = None  # index of each beat in its issue, plus depth
+        self.made_by = NOTHING  # issue of each beat
+        self.follows = NOTHING  # index of each beat in its issue, plus depth
         self.producer: _Stage | None = None
         self.consumer: _Stage | None = None
         self.input: Input | None = None
-        self.taken_by: np.ndarray | None = None  # issue that takes, or frees a place for, a beat
+        self.taken_by = NOTHING  # issue that takes, or frees a place for, a beat
         self.offers: np.ndarray | None = None
         self.ready: np.ndarray | None = None
         self.steps = np.arange(beats)
         self.changed = True
+
+    @property
+    def buffered(self) -> bool:
+        """Whether beats cross into a buffer, and not into an issue."""
+        return self.input is not None and self.input.places > 0
 
     def allocate(self) -> None:
         size = (self.before + self.frames) * self.beats
@@ -132,16 +118,16 @@ class _Stream:
         else:
             offered = self._offers(frame)
         earliest = offered
-        if self.consumer is not None:
+        if self.consumer is not None and self.input is not None:
             base = (self.consumer.before + frame) * self.consumer.count
             taken = self.consumer.issued[self.taken_by + base]
             if self.input.places:
                 earliest = np.maximum(offered, taken + self.input.release)
-        last = self.crossed[span.start - 1] if span.start else NEVER
-        if self.consumer is not None and not self.input.places:
+        last = int(self.crossed[span.start - 1]) if span.start else NEVER
+        if self.input is not None and not self.input.places:
             crossed = taken
         elif self.ready is not None:
-            crossed = self._next_ready(earliest, last)
+            crossed = self._next_ready(self.ready, earliest, last)
         else:
             earliest = earliest - self.steps
             earliest[0] = max(earliest[0], last + 1)
@@ -157,9 +143,8 @@ class _Stream:
             return np.zeros(self.beats, np.int64)
         return self.offers[frame * self.beats:(frame + 1) * self.beats]
 
-    def _next_ready(self, earliest: np.ndarray, last: int) -> np.ndarray:
+    def _next_ready(self, ready: np.ndarray, earliest: np.ndarray, last: int) -> np.ndarray:
         """The first ready cycles from these on, each after the one before."""
-        ready = self.ready
         beyond = ready[-1] + 1
         rank = np.searchsorted(ready, earliest)
         rank = np.where(rank < len(ready), rank, len(ready) + np.maximum(earliest - beyond, 0))
@@ -230,7 +215,7 @@ class _Stage:
         earliest = np.full(self.count, NEVER)
         earliest[0] = self.issued[span.start - 1] + self.last
         for stream, waits, index, delay in self.inputs:
-            times = stream.crossed if stream.input.places else stream.offered
+            times = stream.crossed if stream.buffered else stream.offered
             at = times[index + (stream.before + frame) * stream.beats] + delay
             earliest[waits] = np.maximum(earliest[waits], at)
         for stream, waits, index, delay in self.outputs:
@@ -275,13 +260,15 @@ class Solver:
         for name, source in engine.outputs:
             cycles = None if ready is None else ready.get(name)
             self.streams[source].ready = cycles if cycles is not None and len(cycles) else None
-        for part in (*self.streams.values(), *self.stages):
+        for stream in self.streams.values():
+            stream.allocate()
+        for part in self.stages:
             part.allocate()
         self._inputs = [self.streams[Source(name)] for name, _ in engine.inputs]
         self._outputs = [self.streams[source] for _, source in engine.outputs]
         self._steady = offers is None and ready is None
 
-    def _connect(self, stage) -> None:
+    def _connect(self, stage: Stage) -> None:
         timing = operator_timing(stage.operator)
         ours = _Stage(stage.name, timing, self.frames)
         for source, entry in zip(stage.inputs, timing.inputs, strict=True):
@@ -356,7 +343,9 @@ class Solver:
         """Sweep until nothing changes, so often at most; false as soon as the frame ends later
         than this."""
         frame, sweeps = self.solved, 0
-        for part in (*self.streams.values(), *self.stages):
+        for stream in self.streams.values():
+            stream.changed = True
+        for part in self.stages:
             part.changed = True
         while self._sweep(frame, self.stages) | self._sweep(frame, self.stages[::-1]):
             if end is not None and any(int(stream.crossed[stream.span(frame)][-1]) > end
@@ -463,87 +452,3 @@ def simulate(engine: Engine, frames: int = MOST_FRAMES, *,
     while solver.solved < frames and not solver.repeats:
         solver.solve_frame()
     return solver.result()
-
-
-def check_deadlock(engine: Engine) -> None:
-    """Count tokens alone: let every stage do all it can until nothing moves.
-
-    Two frames, as queues that carry beats across a frame's border may hold the next one up.
-
-    Raises
-    ------
-    Deadlock
-        If a stage cannot finish.
-    """
-    counts = _Tokens(engine, frames=2)
-    while counts.step():
-        pass
-    stuck = counts.unfinished()
-    if stuck:
-        raise Deadlock(stuck)
-
-
-class _Tokens:
-    """How many issues and transfers there have been, without time."""
-
-    def __init__(self, engine: Engine, frames: int):
-        self.stages = [(stage, operator_timing(stage.operator)) for stage in engine.stages]
-        self.frames = frames
-        self.issues = dict.fromkeys((stage.name for stage, _ in self.stages), 0)
-        self.made = {Source(name): frames * shape.beats for name, shape in engine.inputs}
-        self.taken: dict[Source, int] = dict.fromkeys(
-            (source for stage in engine.stages for source in stage.inputs), 0)
-        self.sinks = [source for _, source in engine.outputs]
-
-    def step(self) -> bool:
-        moved = False
-        for stage, timing in self.stages:
-            moved |= self._advance(stage, timing)
-        for stage, timing in reversed(self.stages):
-            moved |= self._advance(stage, timing)
-        return moved
-
-    def _advance(self, stage, timing: Timing) -> bool:
-        count = len(timing.cycles)
-        done, moved = self.issues[stage.name], False
-        possible = self.frames * count
-        for source, entry in zip(stage.inputs, timing.inputs, strict=True):
-            made = self.made.get(source, 0)
-            if entry.places:
-                freed = _at(entry.frees, done - 1, count, entry.beats)
-                taken = max(self.taken[source], min(made, freed + entry.places))
-                moved |= taken > self.taken[source]
-                self.taken[source] = taken
-            arrived = self.taken[source] if entry.places else made
-            possible = min(possible, _most(entry.needs, arrived, count, entry.beats))
-        for k, output in enumerate(timing.outputs):
-            source = Source(stage.name, k)
-            beats = int(output.makes[-1])
-            gone = self.made.get(source, 0) if source in self.sinks else self.taken[source]
-            possible = min(possible, _most(output.makes, gone + output.places, count, beats))
-        possible = max(possible, done)
-        self.issues[stage.name] = possible
-        for source, entry in zip(stage.inputs, timing.inputs, strict=True):
-            if not entry.places:
-                self.taken[source] = _at(entry.needs, possible - 1, count, entry.beats)
-        for k, output in enumerate(timing.outputs):
-            self.made[Source(stage.name, k)] = _at(output.makes, possible - 1, count,
-                                                   int(output.makes[-1]))
-        return moved or possible > done
-
-    def unfinished(self) -> tuple[str, ...]:
-        return tuple(stage.name for stage, timing in self.stages
-                     if self.issues[stage.name] < self.frames * len(timing.cycles))
-
-
-def _at(values: np.ndarray, issue: int, count: int, beats: int) -> int:
-    """The cumulative value after an issue, counted over frames."""
-    if issue < 0:
-        return 0
-    return issue // count * beats + int(values[issue % count])
-
-
-def _most(values: np.ndarray, limit: int, count: int, beats: int) -> int:
-    """Issues, over frames, whose cumulative value stays within the limit."""
-    frame, rest = divmod(limit, beats)
-    return frame * count + int(np.searchsorted(values, rest, side="right"))

@@ -5,7 +5,8 @@ import time
 import numpy as np
 import pytest
 
-from fcnnx.optimizer.timing import Deadlock, check_deadlock, simulate
+from fcnnx.optimizer.deadlock import Deadlock, check_deadlock
+from fcnnx.optimizer.timing import simulate
 
 from .stand_ins import chain, pointwise, residual, sliding, step_by_step
 

@@ -1,0 +1,177 @@
+"""Plans of one network and of several, and what cannot be planned."""
+
+import dataclasses
+import itertools
+
+import pytest
+
+from fcnnx import boards
+from fcnnx.errors import BadInput, TargetMissed
+from fcnnx.hdl.device import Resources
+from fcnnx.hdl.operators.plumbing import Fork
+from fcnnx.optimizer import Target, plan
+from fcnnx.optimizer.choice import Chooser
+from fcnnx.optimizer.pareto import fastest, front
+from fcnnx.optimizer.timing import simulate
+
+from .networks import small, small_depthwise, small_residual
+
+
+BOARD = boards.get("zedboard")
+PAIR = [small("a", 1), small_depthwise("b", 3)]
+SMALL_BUDGET = {"dsp": 60, "lut": 9000}
+
+
+def targets(*texts):
+    return [Target.parse(text) for text in texts]
+
+
+@pytest.mark.parametrize("network", [small(), small_residual(), small_depthwise()],
+                         ids=lambda network: network.name)
+def test_one_network(network):
+    made = plan([network], BOARD, caps={"dsp": 80})
+    (row,), (engine,) = made.networks, made.accelerator.engines
+    timing = simulate(engine)
+    assert (row.interval_cycles, row.latency_cycles) == (timing.interval_cycles,
+                                                         timing.latency_cycles)
+    assert row.alone_cycles == row.interval_cycles
+    assert row.macs == network.macs
+    assert row.multipliers == sum(stage.operator.multipliers for stage in engine.stages)
+    assert row.resources == sum((stage.resources for stage in row.stages), Resources())
+    assert made.resources.fits(made.budget)
+    assert made.budget.dsp == 80
+    assert made.gap == 0
+    assert row.bottleneck in {stage.name for stage in engine.stages}
+    forks = [stage.operator for stage in engine.stages if isinstance(stage.operator, Fork)]
+    assert bool(forks) == (network.name == "small_residual")
+
+
+def test_the_same_input_gives_the_same_plan():
+    first, second = (plan(PAIR, BOARD, caps=SMALL_BUDGET) for _ in range(2))
+    assert first == second
+    assert first.digest == second.digest
+
+
+def test_nothing_better_on_the_fronts():
+    """Every pair of points of two networks on a small budget, tried one by one."""
+    made = plan(PAIR, BOARD, caps=SMALL_BUDGET)
+    budget = made.budget
+    fronts = []
+    for network in PAIR:
+        chooser = Chooser(network, BOARD.device)
+        limit = fastest(chooser, budget).interval
+        fronts.append(front(chooser, budget, fastest_interval=limit))
+    alone = [row.alone_cycles for row in made.networks]
+    best = max(alone[0] / a.interval + alone[1] / b.interval
+               for a, b in itertools.product(*fronts)
+               if (a.resources + b.resources).fits(budget)
+               and min(alone[0] / a.interval, alone[1] / b.interval) >= 0.25)
+    assert sum(row.progress for row in made.networks) >= best - 1e-6
+    assert made.gap == 0
+    assert made.resources.fits(budget)
+
+
+def test_objectives_differ_in_what_they_are_for():
+    plans = {objective: plan(PAIR, BOARD, objective=objective, caps=SMALL_BUDGET,
+                             targets=targets("a=3000fps", "b=3000fps", "a=2.0"))
+             for objective in ("throughput", "fairness", "resources")}
+
+    def worst(made):
+        return min(row.progress / row.weight for row in made.networks)
+
+    def share(made):
+        return made.resources.share(made.budget)
+
+    assert worst(plans["fairness"]) >= worst(plans["throughput"])
+    assert share(plans["resources"]) < share(plans["throughput"])
+    for made in plans.values():
+        for row in made.networks:
+            assert row.frames_per_second(made.clock_mhz) >= 3000
+            assert row.target_fps == 3000
+    assert [row.weight for row in plans["fairness"].networks] == [2.0, 1.0]
+
+
+def test_no_network_starves():
+    made = plan(PAIR, BOARD, caps=SMALL_BUDGET, targets=targets("a=20", "b=1"))
+    assert made.networks[0].progress >= 20 / 21 / 2
+    assert made.networks[1].progress >= 1 / 21 / 2
+
+
+def test_latency_targets_are_kept():
+    free = plan(PAIR, BOARD, objective="resources", caps=SMALL_BUDGET)
+    wanted = free.networks[0].latency_cycles / 4 / free.clock_mhz / 1e3
+    made = plan(PAIR, BOARD, objective="resources", caps=SMALL_BUDGET,
+                targets=targets(f"a={wanted}ms"))
+    assert made.networks[0].latency_cycles <= free.networks[0].latency_cycles / 4
+    assert made.resources.dsp > free.resources.dsp
+
+
+def test_headroom_and_clock():
+    made = plan([small()], BOARD, headroom_percent=20, clock_mhz=100, caps={"dsp": 1000})
+    assert made.clock_mhz == 100
+    assert made.budget == Resources(dsp=176, bram18=224, lut=42560, ff=85120)
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"objective": "speed"}, "--objective: There is no objective 'speed'. There are: throughput, "
+     "fairness, resources."),
+    ({"clock_mhz": 0}, "--clock: The clock cannot be 0.0 MHz. Give 1 to 1000."),
+    ({"headroom_percent": 100}, "--headroom: Headroom cannot be 100 percent. Give 0 to 99."),
+    ({"caps": {"dps": 3}}, "caps: There is no resource 'dps'. Did you mean dsp?"),
+    ({"caps": {"dsp": -1}}, "--dsp: A cap cannot be -1. Give 0 or more."),
+    ({"targets": targets("c=1")}, "--targets: There is no network 'c'. There are: a, b.")])
+def test_bad_options(options, message):
+    with pytest.raises(BadInput) as caught:
+        plan(PAIR, BOARD, **options)
+    assert str(caught.value) == message
+    assert caught.value.exit_code == 2
+
+
+def test_caps_too_small_name_the_least_that_would_do():
+    with pytest.raises(BadInput) as caught:
+        plan(PAIR, BOARD, caps={"dsp": 5})
+    (problem,) = caught.value.problems
+    assert problem.where == "dsp"
+    assert "The smallest foldings of a, b need" in problem.reason
+    assert "5 are allowed" in problem.reason
+    least = int(problem.remedy.split()[1])
+    assert caught.value.exit_code == 2
+    assert plan(PAIR, BOARD, caps={"dsp": least}).resources.dsp == least
+    with pytest.raises(BadInput):
+        plan(PAIR, BOARD, caps={"dsp": least - 1})
+
+
+def test_a_target_out_of_reach_says_what_binds():
+    with pytest.raises(TargetMissed) as caught:
+        plan([small()], BOARD, caps={"dsp": 30}, targets=targets("small=200000fps"))
+    text = str(caught.value)
+    assert text.startswith("small: 200000 fps cannot be met: alone on the whole budget it reaches")
+    assert "dsp of 30" in text
+    assert "too many" in text
+    assert caught.value.exit_code == 1
+    reached = float(text.rpartition("Lower the target to ")[2].split()[0])
+    assert plan([small()], BOARD, caps={"dsp": 30}, targets=targets(f"small={reached - 1}fps"))
+
+
+def test_no_folding_is_fast_enough():
+    with pytest.raises(TargetMissed, match="No folding of its stages takes fewer than 144 cycles"):
+        plan([small()], BOARD, targets=targets("small=2000000fps"))
+
+
+def test_latency_out_of_reach():
+    with pytest.raises(TargetMissed, match=r"^small: 0\.001 ms cannot be met: alone on the whole"):
+        plan([small()], BOARD, targets=targets("small=0.001ms"))
+
+
+def test_targets_that_do_not_fit_together():
+    alone = [plan([network], BOARD, caps=SMALL_BUDGET).networks[0] for network in PAIR]
+    wanted = targets(*(f"{row.name}={row.frames_per_second(125) * 0.9}fps" for row in alone))
+    with pytest.raises(TargetMissed) as caught:
+        plan(PAIR, BOARD, caps=SMALL_BUDGET, targets=wanted)
+    text = str(caught.value)
+    assert text.startswith("a, b: Each target can be met alone, all of them together cannot. "
+                           "They need ")
+    assert "too many" in text
+    share = float(text.rpartition("Lower the targets to ")[2].split("%")[0]) / 100
+    assert plan(PAIR, BOARD, caps=SMALL_BUDGET, targets=[
+        dataclasses.replace(each, fps=each.fps * (share - 0.01)) for each in wanted])
