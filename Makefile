@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: install demo models test lint lock
+.PHONY: install demo models test lint bench lock
 
 install: $(INSTALLED)
 
@@ -26,6 +26,10 @@ test: install
 lint: install
 	$(BIN)/ruff check
 	$(BIN)/mypy
+
+# Every figure of benchmarks/RESULTS.md; it can be stopped and goes on where it was.
+bench: install
+	PYTHONPATH=models:benchmarks $(BIN)/python benchmarks/bench.py
 
 # New versions of what we stand on, within the ranges of pyproject.toml.
 lock: install
