@@ -86,8 +86,8 @@ def speed(kept: Mapping[str, Figures]) -> str:
     return ("## Speed within the published DSPs and LUTs\n\nSimulated cycles, the bar in brackets. "
             "The floor is MACs / (2 x DSPs), every DSP making two products every cycle; "
             "multipliers of LUTs go below it. DSPs and LUTs are Yosys' counts. The last two "
-            "columns are fpgaConvNet's (MLPerf Tiny v1.1): the interval of its folding, and the measured "
-            "cycles of one inference on the board, software included.\n\n"
+            "columns are fpgaConvNet's (MLPerf Tiny v1.1): the interval of its folding, and the "
+            "measured cycles of one inference on the board, software included.\n\n"
             + table(["row", "interval", "first-frame latency", "interval / floor", "DSP", "LUT",
                      "fpgaConvNet interval", "its inference"], rows))
 
