@@ -1,6 +1,7 @@
 """The operators: a spec and its component in each file."""
 
 from .add import Add
+from .concat import Concat, PadChannels
 from .convolution import Convolution
 from .depthwise import DepthwiseConvolution
 from .global_pool import GlobalAveragePool
@@ -8,14 +9,16 @@ from .pad import Pad
 from .plumbing import Fork, Narrow, Queue, Widen
 from .pooling import AveragePool, MaxPool
 from .prelu import PRelu
+from .slice import Slice
 from .table import Table
 
 
-__all__ = ["OPERATORS", "Add", "AveragePool", "Convolution", "DepthwiseConvolution", "Fork",
-           "GlobalAveragePool", "MaxPool", "Narrow", "PRelu", "Pad", "Queue", "Table", "Widen"]
+__all__ = ["OPERATORS", "Add", "AveragePool", "Concat", "Convolution", "DepthwiseConvolution",
+           "Fork", "GlobalAveragePool", "MaxPool", "Narrow", "PRelu", "Pad", "PadChannels",
+           "Queue", "Slice", "Table", "Widen"]
 
 
 # Every spec, by its name.
 OPERATORS = {spec.__name__: spec for spec in (
-    Add, AveragePool, Convolution, DepthwiseConvolution, Fork, GlobalAveragePool, MaxPool, Narrow,
-    PRelu, Pad, Queue, Table, Widen)}
+    Add, AveragePool, Concat, Convolution, DepthwiseConvolution, Fork, GlobalAveragePool, MaxPool,
+    Narrow, PRelu, Pad, PadChannels, Queue, Slice, Table, Widen)}

@@ -9,7 +9,7 @@ from ..operator import Input, Output, StreamShape, Timing
 from ..streams import OutputQueue
 
 
-__all__ = ["beat_timing", "full_rate_places", "give_beats", "issue_beats"]
+__all__ = ["beat_timing", "count_steps", "full_rate_places", "give_beats", "issue_beats", "within"]
 
 
 def full_rate_places(stages: int) -> int:
@@ -39,6 +39,26 @@ def issue_beats(m: Module, *, inputs: Sequence, queue, stages: int) -> Value:
     under_way = Signal(stages)
     m.d.sync += under_way.eq(Cat(issue, under_way))
     return under_way[-1]
+
+
+def count_steps(m: Module, name: str, step: Value, size: int) -> tuple[Signal, Value]:
+    """Steps so far, of so many, around; and whether one is the last of them."""
+    count = Signal(range(max(2, size)), name=name)
+    last = Signal(name=f"{name}_last")
+    m.d.comb += last.eq(count == size - 1)
+    with m.If(step):
+        m.d.sync += count.eq(Mux(last, 0, count + 1))
+    return count, step & last
+
+
+def within(count: Value, start: int, stop: int, size: int) -> Value:
+    """Whether a count below the size is in a range."""
+    if stop - start == size:
+        return Const(1, 1)
+    if stop - start == 1:
+        return count == start
+    below, above = count < stop, count >= start
+    return below if start == 0 else above if stop == size else below & above
 
 
 def give_beats(m: Module, queue, shape: StreamShape, *, valid: Value,

@@ -1,7 +1,9 @@
 """Channels put side by side: of several maps, and constant ones beside those of a map."""
 
 import dataclasses
+import functools
 import math
+import operator
 from collections.abc import Iterator
 from typing import Self
 
@@ -11,13 +13,13 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..device import Device, Resources
-from ..operator import Constants, FeatureMap, Input, Output, StreamShape, Timing
+from ..operator import Constants, FeatureMap, Input, StreamShape, Timing
 from ..streams import OutputQueue
-from .beats import beat_timing, full_rate_places, issue_beats
+from .beats import beat_timing, count_steps, full_rate_places, issue_beats, within
 from .depthwise import divisors
 
 
-__all__ = ["Concat", "Concatenator", "ChannelPadder", "PadChannels"]
+__all__ = ["ChannelPadder", "Concat", "Concatenator", "PadChannels"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -120,6 +122,58 @@ class Concat:
 
     def contents(self) -> dict[str, tuple[int, list[int]]]:
         return {}
+
+    def create(self) -> "Concatenator":
+        return Concatenator(self)
+
+
+class Concatenator(wiring.Component):
+    """Hardware of :class:`Concat`; a beat per cycle.
+
+    Members
+    -------
+    i_0, i_1, ... : :py:`In(stream)`
+        Operands.
+    o : :py:`Out(stream)`
+    """
+
+    def __init__(self, spec: Concat):
+        self._spec = spec
+        super().__init__({f"i_{k}": In(shape.signature) for k, shape in enumerate(spec.inputs)}
+                         | {"o": Out(spec.outputs[0].signature)})
+
+    def elaborate(self, platform):
+        m = Module()
+        spec, output = self._spec, self._spec.outputs[0]
+        inputs = [getattr(self, f"i_{k}") for k in range(len(spec.operands))]
+        m.submodules.queue = queue = OutputQueue(output.layout,
+                                                 places=full_rate_places(spec.stages))
+        wiring.connect(m, queue.o, wiring.flipped(self.o))
+        word = Signal(output.width, reset_less=True)
+        m.d.comb += Value.cast(queue.i_payload).eq(word)
+        beats = [Value.cast(i.payload) for i in inputs]
+        if spec.whole:
+            m.d.sync += word.eq(Cat(beats))
+            m.d.comb += queue.i_valid.eq(issue_beats(m, inputs=inputs, queue=queue,
+                                                     stages=spec.stages))
+            return m
+
+        issue = Signal()
+        group, _ = count_steps(m, "group", issue, output.groups)
+        m.d.comb += [queue.need.eq(1), queue.reserve.eq(issue)]
+        m.d.sync += queue.i_valid.eq(issue)
+        start, offered, chosen = 0, [], []
+        for k, (i, shape) in enumerate(zip(inputs, spec.inputs, strict=True)):
+            turn = Signal(name=f"turn_{k}")
+            m.d.comb += [turn.eq(within(group, start, start + shape.groups, output.groups)),
+                         i.ready.eq(queue.enough & turn)]
+            offered.append(turn & i.valid)
+            chosen.append(Mux(turn, beats[k], 0))
+            start += shape.groups
+        m.d.comb += issue.eq(queue.enough & Cat(offered).any())
+        # The lanes that a beat leaves unused are zero already.
+        m.d.sync += word.eq(functools.reduce(operator.or_, chosen))
+        return m
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -230,3 +284,68 @@ class PadChannels:
 
     def contents(self) -> dict[str, tuple[int, list[int]]]:
         return {}
+
+    def create(self) -> "ChannelPadder":
+        return ChannelPadder(self)
+
+
+class ChannelPadder(wiring.Component):
+    """Hardware of :class:`PadChannels`; gives a beat per cycle.
+
+    Members
+    -------
+    i, o : :py:`In(stream)`, :py:`Out(stream)`
+    """
+
+    def __init__(self, spec: PadChannels):
+        self._spec = spec
+        super().__init__({"i": In(spec.inputs[0].signature), "o": Out(spec.outputs[0].signature)})
+
+    def elaborate(self, platform):
+        m = Module()
+        spec, output = self._spec, self._spec.outputs[0]
+        m.submodules.queue = queue = OutputQueue(output.layout,
+                                                 places=full_rate_places(spec.stages))
+        wiring.connect(m, queue.o, wiring.flipped(self.o))
+        word = Signal(output.width, reset_less=True)
+        m.d.comb += Value.cast(queue.i_payload).eq(word)
+        beat = Value.cast(self.i.payload)
+        if spec.whole:
+            before, after = (self._constants(each.values) for each in (spec.before, spec.after))
+            m.d.sync += word.eq(Cat(before, beat, after))
+            m.d.comb += queue.i_valid.eq(issue_beats(m, inputs=[self.i], queue=queue,
+                                                     stages=spec.stages))
+            return m
+
+        # A pixel's first issue takes its first beat, which is kept until the constants are out.
+        first, last = spec.first, spec.first + spec.inputs[0].groups
+        issue, takes = Signal(), Signal()
+        group, _ = count_steps(m, "group", issue, output.groups)
+        of_input = within(group, first, last, output.groups)
+        m.d.comb += [
+            takes.eq((group == 0) | (of_input & (group != first)) if first else of_input),
+            queue.need.eq(1),
+            self.i.ready.eq(queue.enough & takes),
+            issue.eq(queue.enough & (self.i.valid | ~takes)),
+            queue.reserve.eq(issue),
+        ]
+        m.d.sync += queue.i_valid.eq(issue)
+        taken = beat
+        if first:
+            kept = Signal.like(beat, reset_less=True)
+            with m.If(issue & (group == 0)):
+                m.d.sync += kept.eq(beat)
+            taken = Mux(group == first, kept, beat)
+        m.d.sync += word.eq(taken)
+        with m.Switch(group):
+            for values, start in ((spec.before.values, 0), (spec.after.values, last)):
+                for k in range(0, len(values), spec.lanes):
+                    with m.Case(start + k // spec.lanes):
+                        m.d.sync += word.eq(self._constants(values[k:k + spec.lanes]))
+        return m
+
+    def _constants(self, values) -> Value:
+        """Values side by side."""
+        element = self._spec.input.element
+        return Cat(Const(int(value) & (1 << element.width) - 1, element.width)
+                   for value in values)

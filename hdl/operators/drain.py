@@ -13,7 +13,7 @@ from ..memories import Load, LoadedMemory, chain_loads
 from ..operator import Constants, Output, StreamShape
 from ..streams import OutputQueue
 from .requantize import Requantization, Requantizer
-from .window import WindowReader
+from .window import WindowReader, stepwise
 
 
 __all__ = ["Drain", "Drainer"]
@@ -37,6 +37,8 @@ class Drain:
         Cycles in which a pass reads its window.
     latency : :class:`int`
         Cycles from a window to the sums that it ends.
+    kinds : :class:`Constants`, shape (rows, columns), or None
+        Which of the multipliers each pixel has, where it is not the channel that says.
     """
 
     output: StreamShape
@@ -46,6 +48,7 @@ class Drain:
     bias: Constants
     steps: int
     latency: int
+    kinds: Constants | None = None
 
     @property
     def passes(self) -> int:
@@ -88,11 +91,15 @@ class Drain:
         return output, np.full(pixels * self.passes, self.cycles)
 
     def contents(self) -> dict[str, tuple[int, list[int]]]:
-        """Bias, multiplier and shift of each beat's lanes."""
+        """Bias, multiplier and shift of each beat's lanes; those of each kind in turn."""
         lanes = self.output.lanes
-        return {"_scales.mem": (
-            lanes * self.requantization.lane_width(self.acc_width),
-            self.requantization.words(self.bias.values, lanes=lanes, bias_width=self.acc_width))}
+        parameters = [self.requantization]
+        if self.kinds is not None:
+            parameters = [dataclasses.replace(self.requantization, multiplier=Constants([each]))
+                          for each in self.requantization.multiplier.values]
+        words = [word for each in parameters for word in each.words(
+            self.bias.values, lanes=lanes, bias_width=self.acc_width)]
+        return {"_scales.mem": (lanes * self.requantization.lane_width(self.acc_width), words)}
 
     def resources(self, device: Device) -> Resources:
         lanes, width = self.output.lanes, self.output.map.width
@@ -100,7 +107,9 @@ class Drain:
                                                out_width=width, lanes=lanes, device=device)
         scales = LoadedMemory.cost(
             width=lanes * self.requantization.lane_width(self.acc_width),
-            depth=self.output.groups, device=device)
+            depth=self.output.groups * (1 if self.kinds is None
+                                        else self.requantization.multiplier.shape[0]),
+            device=device)
         queue = OutputQueue.cost(width=lanes * width, places=self.places, device=device)
         hold = Resources()
         if self.most > 1:
@@ -143,7 +152,7 @@ class Drainer(wiring.Component):
         spec = self._spec
         lanes, groups = spec.output.lanes, spec.output.groups
         ((file, (width, words)),) = spec.contents().items()
-        m.submodules.scales = scales = LoadedMemory(width=width, depth=groups, words=words,
+        m.submodules.scales = scales = LoadedMemory(width=width, depth=len(words), words=words,
                                                     file=file)
         chain_loads(m, self, scales)
         m.submodules.requantizer = requantizer = Requantizer(
@@ -154,7 +163,11 @@ class Drainer(wiring.Component):
         beat, x = self._beats(m)
         group = Signal(range(max(2, groups)))
         group_last = Signal()
-        m.d.comb += [group_last.eq(group == groups - 1), scales.r_addr.eq(group)]
+        m.d.comb += group_last.eq(group == groups - 1)
+        if spec.kinds is None:
+            m.d.comb += scales.r_addr.eq(group)
+        else:
+            m.d.comb += scales.r_addr.eq(self._first_word(m, beat & group_last) + group)
         with m.If(beat):
             m.d.sync += group.eq(Mux(group_last, 0, group + 1))
         waiting = Signal(2)
@@ -171,6 +184,24 @@ class Drainer(wiring.Component):
         ]
         wiring.connect(m, queue.o, wiring.flipped(self.o))
         return m
+
+    def _first_word(self, m, pixel_done: Value) -> Signal:
+        """Where the parameters of a pixel's kind begin."""
+        firsts = self._spec.kinds.values * self._spec.output.groups
+        rows, columns = firsts.shape
+        # The counters are a pixel ahead, so that they and the memory are registers apart.
+        row = Signal(range(max(2, rows)), init=int(columns == 1) % rows)
+        column = Signal(range(max(2, columns)), init=1 % columns)
+        first = Signal(range(int(firsts.max()) + 1), init=int(firsts[0, 0]))
+        following = stepwise(column, firsts[-1])
+        for at in range(rows - 1, 0, -1):
+            if (firsts[at] != firsts[at - 1]).any():
+                following = Mux(row < at, stepwise(column, firsts[at - 1]), following)
+        with m.If(pixel_done):
+            m.d.sync += [first.eq(following), column.eq(Mux(column == columns - 1, 0, column + 1))]
+        with m.If(pixel_done & (column == columns - 1)):
+            m.d.sync += row.eq(Mux(row == rows - 1, 0, row + 1))
+        return first
 
     def _beats(self, m) -> tuple[Value, Value]:
         """A beat two cycles before it reaches the requantizer, and what then reaches it."""

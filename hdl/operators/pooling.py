@@ -290,7 +290,8 @@ class AveragePool:
         return Drain(output=self.outputs[0], rows=self.lanes, acc_width=self.acc_width,
                      requantization=self.requantization,
                      bias=Constants(np.full(self.input.channels, bias)), steps=self.steps,
-                     latency=ChannelReducer.latency(math.prod(self.part), weighted=False))
+                     latency=ChannelReducer.latency(math.prod(self.part), weighted=False),
+                     kinds=self.kinds)
 
     @property
     def interval(self) -> int:

@@ -12,7 +12,7 @@ from amaranth.lib.wiring import In, Out
 from ..device import Device, Resources
 from ..operator import FeatureMap, Input, Output, StreamShape, Timing
 from ..streams import OutputQueue
-from .beats import full_rate_places, give_beats
+from .beats import count_steps, full_rate_places, give_beats, within
 
 
 __all__ = ["Slice", "Slicer"]
@@ -123,3 +123,49 @@ class Slice:
 
     def contents(self) -> dict[str, tuple[int, list[int]]]:
         return {}
+
+    def create(self) -> "Slicer":
+        return Slicer(self)
+
+
+class Slicer(wiring.Component):
+    """Hardware of :class:`Slice`; takes a beat per cycle.
+
+    Members
+    -------
+    i, o : :py:`In(stream)`, :py:`Out(stream)`
+    """
+
+    def __init__(self, spec: Slice):
+        self._spec = spec
+        super().__init__({"i": In(spec.inputs[0].signature), "o": Out(spec.outputs[0].signature)})
+
+    def elaborate(self, platform):
+        m = Module()
+        spec, output = self._spec, self._spec.outputs[0]
+        m.submodules.queue = queue = OutputQueue(output.layout,
+                                                 places=full_rate_places(spec.stages))
+        wiring.connect(m, queue.o, wiring.flipped(self.o))
+
+        issue, stays = Signal(), Signal()
+        step, inside = issue, []
+        for name, (start, stop), size in (
+                ("group", spec.groups, spec.inputs[0].groups),
+                ("column", spec.columns, spec.input.columns),
+                ("row", spec.rows, spec.input.rows)):
+            count, step = count_steps(m, name, step, size)
+            inside.append(within(count, start, stop, size))
+        m.d.comb += [
+            stays.eq(Cat(inside).all()),
+            queue.need.eq(stays),
+            self.i.ready.eq(queue.enough),
+            issue.eq(self.i.valid & self.i.ready),
+            queue.reserve.eq(issue),
+        ]
+        width = spec.input.width
+        skipped = spec.channels[0] % spec.lanes * width
+        word = Signal(output.width, reset_less=True)
+        valid = Signal()
+        m.d.sync += [word.eq(Value.cast(self.i.payload)[skipped:]), valid.eq(issue & stays)]
+        give_beats(m, queue, output, valid=valid, word=word)
+        return m

@@ -15,7 +15,7 @@ from ..memories import Memory
 from ..operator import FeatureMap, Input, StreamShape
 
 
-__all__ = ["Window", "WindowReader", "delayed", "fewest_for_each"]
+__all__ = ["Window", "WindowReader", "delayed", "fewest_for_each", "stepwise"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

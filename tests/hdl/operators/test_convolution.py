@@ -50,6 +50,15 @@ SPECS = {
                                       requantizers=2, vary=True),
     "windows of padding alone": convolution((3, 4, 3), 4, (1, 1), padding=(1, 1, 1, 1), pad=7,
                                             rows=4, lanes=3, requantizers=4),
+    "dilated": convolution((9, 8, 5), 4, (3, 3), padding=(2, 2, 2, 2), pad=7, dilations=(2, 2),
+                           rows=4, lanes=2, requantizers=2),
+    "dilated rows, a part of columns": convolution(
+        (8, 6, 3), 4, (3, 3), strides=(2, 2), padding=(3, 1, 3, 0), dilations=(3, 1), rows=2,
+        lanes=3, part=(1, 3)),
+    "dilated columns, all rows": convolution((4, 10, 3), 3, (2, 3), padding=(0, 3, 0, 3), pad=-5,
+                                             dilations=(1, 4), rows=2, lanes=2, part=(2, 1)),
+    "one row, dilated": convolution((1, 12, 4), 4, (1, 3), padding=(0, 4, 0, 0), dilations=(5, 2),
+                                    rows=4, lanes=4, requantizers=2),
     "more outputs than steps": convolution((3, 3, 2), 8, (1, 1), rows=8, lanes=2),
 }
 

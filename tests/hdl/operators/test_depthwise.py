@@ -1,8 +1,12 @@
 """Depthwise convolution: every value, every cycle."""
 
+import dataclasses
+
 import pytest
 from windowed import depthwise, frames_for
 
+from fcnnx.boards import get
+from fcnnx.hdl.operators.matvec import LUT_PRODUCT
 from fcnnx.hdl.testing import check_operator
 
 
@@ -15,6 +19,15 @@ SPECS = {
         part=(3, 3), signed=False),
     "parts that do not divide": depthwise((6, 6, 4), (3, 3), strides=(2, 2),
                                           padding=(0, 0, 1, 1), lanes=2, part=(2, 3)),
+    "look-up tables": depthwise((5, 5, 4), (3, 3), lanes=2, part=(1, 3), lut=True),
+    "dilated": depthwise((8, 7, 3), (3, 3), padding=(2, 2, 2, 2), pad=5, dilations=(2, 2), lanes=2),
+    "dilated rows, strides": depthwise((9, 6, 3), (2, 3), strides=(2, 2), padding=(1, 0, 0, 1),
+                                       dilations=(3, 1), lanes=3, part=(1, 3), requantizers=3),
+    "two outputs a channel": depthwise((5, 4, 3), (3, 3), padding=(1, 1, 1, 1), times=2),
+    "three outputs a channel that do not divide": depthwise(
+        (4, 4, 5), (2, 2), times=3, lanes=2, part=(2, 2), requantizers=6, signed=False),
+    "several outputs of one channel": depthwise((5, 5, 1), (3, 3), times=4, part=(1, 3),
+                                                requantizers=2, lut=True),
 }
 
 
@@ -33,6 +46,25 @@ def test_foldings():
     assert min(folding.interval for folding in foldings) == spec.output.pixels
     for folding in foldings:
         assert folding.lanes // folding.requantizers <= folding.steps
+    assert {folding.lut for folding in foldings} == {False, True}
+
+
+def test_multipliers():
+    device = get("zedboard").device
+    spec = depthwise((5, 4, 3), (3, 3), times=2, lanes=3, part=(1, 3), requantizers=2)
+    assert spec.multipliers == 3 * 2 * 3
+    of_luts = dataclasses.replace(spec, lut=True).resources(device)
+    assert spec.resources(device).dsp - of_luts.dsp == spec.multipliers
+    assert of_luts.lut - spec.resources(device).lut == LUT_PRODUCT * spec.multipliers
+
+
+def test_a_part_is_one_where_the_kernel_is_dilated():
+    spec = depthwise((9, 9, 2), (3, 3), dilations=(1, 2))
+    assert {folding.part for folding in spec.foldings()} == {(1, 1), (2, 1), (3, 1)}
+    (expected,) = spec.compute(*frames_for(spec))
+    assert expected.shape == (3, 7, 5, 2)
+    for folding in spec.foldings():
+        assert (folding.compute(*frames_for(spec))[0] == expected).all()
 
 
 def test_errors():

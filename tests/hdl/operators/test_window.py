@@ -16,15 +16,21 @@ WINDOWS = [
         [(5, 6), (8, 3), (1, 7)], [(1, 1), (3, 3), (2, 3)], [(1, 1), (2, 2), (3, 1)],
         [(0, 0, 0, 0), (1, 1, 1, 1), (0, 1, 1, 0)])
     if rows + padding[0] + padding[2] >= kernel[0]
+] + [
+    Window(input=FeatureMap(rows=9, columns=8, channels=5), kernel=kernel, strides=strides,
+           padding=padding, dilations=dilations, lanes=2)
+    for kernel, strides, padding, dilations in itertools.product(
+        [(2, 3), (3, 2)], [(1, 1), (2, 3)], [(0, 0, 0, 0), (2, 1, 3, 2)], [(2, 1), (3, 2), (1, 4)])
 ]
 
 
 def pixels(window, row, column):
     """Raster indices of the pixels in one window."""
     top, left = window.padding[:2]
-    rows = range(row * window.strides[0] - top, row * window.strides[0] - top + window.kernel[0])
-    columns = range(column * window.strides[1] - left,
-                    column * window.strides[1] - left + window.kernel[1])
+    rows = [row * window.strides[0] - top + k * window.dilations[0]
+            for k in range(window.kernel[0])]
+    columns = [column * window.strides[1] - left + k * window.dilations[1]
+               for k in range(window.kernel[1])]
     return [y * window.input.columns + x for y in rows for x in columns
             if 0 <= y < window.input.rows and 0 <= x < window.input.columns]
 
@@ -43,6 +49,17 @@ def test_needs_and_frees(window):
     assert (np.diff(window.frees) >= 0).all()
 
 
+@pytest.mark.parametrize("window", WINDOWS, ids=str)
+def test_gather(window):
+    indices = np.arange(window.input.pixels).reshape(1, *window.input.shape[:2], 1)
+    gathered = window.gather(indices, -1)[0]
+    counts = window.counts(window.padding)
+    for row, column in itertools.product(*map(range, window.positions)):
+        inside = [pixel for pixel in gathered[row, column].ravel() if pixel >= 0]
+        assert inside == pixels(window, row, column)
+        assert len(inside) == counts[row, column]
+
+
 def test_rows_held():
     def held(size, kernel, strides, padding):
         return Window(input=FeatureMap(rows=size, columns=size, channels=4), kernel=kernel,
@@ -58,3 +75,7 @@ def test_errors():
     values = FeatureMap(rows=2, columns=5, channels=4)
     with pytest.raises(ValueError, match=r"^Kernel \(3, 3\) is larger than the padded map"):
         Window(input=values, kernel=(3, 3))
+    with pytest.raises(ValueError, match=r"^Kernel \(3, 3\) is larger than the padded map"):
+        Window(input=values, kernel=(2, 2), dilations=(2, 2))
+    with pytest.raises(ValueError, match=r"^Dilations must be positive, not \(0, 1\)"):
+        Window(input=values, kernel=(2, 2), dilations=(0, 1))

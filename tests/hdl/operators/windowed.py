@@ -17,9 +17,10 @@ def frames_for(spec, count=3, seed=1):
             for shape in spec.inputs]
 
 
-def _place(size, kernel, strides, padding, signed):
+def _place(size, kernel, strides, padding, signed, dilations=(1, 1)):
     values = FeatureMap(rows=size[0], columns=size[1], channels=size[2], signed=signed)
-    window = Window(input=values, kernel=kernel, strides=strides, padding=padding)
+    window = Window(input=values, kernel=kernel, strides=strides, padding=padding,
+                    dilations=dilations)
     return values, window.positions
 
 
@@ -34,47 +35,55 @@ def _requantization(rng, output, terms, vary):
 
 
 def convolution(size, out_channels, kernel, *, strides=(1, 1), padding=(0, 0, 0, 0), pad=0,
-                signed=True, out_signed=True, vary=False, **folding):
+                signed=True, out_signed=True, vary=False, dilations=(1, 1), **folding):
     """A convolution of a map of this size: rows, columns, channels."""
     rng = np.random.default_rng(2)
-    values, (rows, columns) = _place(size, kernel, strides, padding, signed)
+    values, (rows, columns) = _place(size, kernel, strides, padding, signed, dilations)
     output = FeatureMap(rows=rows, columns=columns, channels=out_channels, signed=out_signed)
     weights = rng.integers(-128, 128, (out_channels, *kernel, size[2]))
     bias = rng.integers(-5000, 5000, out_channels)
     return Convolution(
         input=values, kernel=kernel, strides=strides, padding=padding, pad=pad,
+        dilations=dilations,
         weights=Constants(weights), bias=Constants(bias), output=output,
         requantization=_requantization(rng, output, weights[0].size, vary),
         acc_width=accumulator_width(weights, bias, values), **folding)
 
 
-def depthwise(size, kernel, *, strides=(1, 1), padding=(0, 0, 0, 0), pad=0, signed=True,
-              **folding):
-    """A depthwise convolution likewise."""
+def depthwise(size, kernel, *, strides=(1, 1), padding=(0, 0, 0, 0), pad=0, signed=True, times=1,
+              dilations=(1, 1), **folding):
+    """A depthwise convolution likewise, of so many outputs for each channel."""
     rng = np.random.default_rng(3)
-    values, (rows, columns) = _place(size, kernel, strides, padding, signed)
-    output = FeatureMap(rows=rows, columns=columns, channels=size[2])
-    weights = rng.integers(-128, 128, (size[2], *kernel))
-    bias = rng.integers(-500, 500, size[2])
+    values, (rows, columns) = _place(size, kernel, strides, padding, signed, dilations)
+    output = FeatureMap(rows=rows, columns=columns, channels=times * size[2])
+    weights = rng.integers(-128, 128, (output.channels, *kernel))
+    bias = rng.integers(-500, 500, output.channels)
     return DepthwiseConvolution(
         input=values, kernel=kernel, strides=strides, padding=padding, pad=pad,
+        dilations=dilations,
         weights=Constants(weights), bias=Constants(bias), output=output,
         requantization=_requantization(rng, output, weights[0].size, False),
         acc_width=accumulator_width(weights, bias, values), **folding)
 
 
 def average_pool(size, kernel, *, strides=(1, 1), padding=(0, 0, 0, 0), pad=0, signed=True,
-                 **folding):
-    """An average pool likewise."""
-    values, (rows, columns) = _place(size, kernel, strides, padding, signed)
+                 dilations=(1, 1), excluded=(0, 0, 0, 0), **folding):
+    """An average pool likewise; a mean, and a little more, of what is not excluded."""
+    values, (rows, columns) = _place(size, kernel, strides, padding, signed, dilations)
     output = values.resized(rows=rows, columns=columns)
-    requantization = Requantization(multiplier=Constants([70000]), shift=18, zero=5,
+    window = Window(input=values, kernel=kernel, strides=strides, padding=padding,
+                    dilations=dilations)
+    counts = np.unique(window.counts(excluded))
+    requantization = Requantization(multiplier=Constants(280000 // counts), shift=18, zero=5,
                                     low=output.low, high=output.high)
     return AveragePool(input=values, kernel=kernel, strides=strides, padding=padding, pad=pad,
-                       bias=-10, requantization=requantization, output=output, **folding)
+                       dilations=dilations, excluded=excluded, bias=-10,
+                       requantization=requantization, output=output, **folding)
 
 
-def max_pool(size, kernel, *, strides=(1, 1), padding=(0, 0, 0, 0), signed=True, **folding):
+def max_pool(size, kernel, *, strides=(1, 1), padding=(0, 0, 0, 0), signed=True,
+             dilations=(1, 1), **folding):
     """A max pool likewise."""
-    values, _ = _place(size, kernel, strides, padding, signed)
-    return MaxPool(input=values, kernel=kernel, strides=strides, padding=padding, **folding)
+    values, _ = _place(size, kernel, strides, padding, signed, dilations)
+    return MaxPool(input=values, kernel=kernel, strides=strides, padding=padding,
+                   dilations=dilations, **folding)
