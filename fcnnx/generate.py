@@ -1,14 +1,14 @@
 """Files of an accelerator: Verilog and memory contents."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from fcnnx.hdl import verilog
 from fcnnx.hdl.accelerator import Accelerator
 
 
-__all__ = ["generate", "memory_files"]
+__all__ = ["generate", "memory_files", "write_design"]
 
 
 TOP = "accelerator"
@@ -20,12 +20,19 @@ def generate(accelerator: Accelerator, folder: Path) -> None:
     The same accelerator always gives the same bytes. A simulator runs with ``rtl`` as its working
     folder, where the names of memory files hold.
     """
-    rtl = Path(folder) / "rtl"
+    write_design(Path(folder) / "rtl", verilog.emit(accelerator.create(), name=TOP),
+                 memory_files(accelerator))
+
+
+def write_design(rtl: Path, modules: Mapping[str, str],
+                 memories: Iterable[tuple[str, int, list[int]]]) -> None:
+    """Write modules, by name, and memories, as :func:`memory_files` gives them, into a new
+    folder."""
     rtl.mkdir(parents=True)
-    for name, text in verilog.emit(accelerator.create(), name=TOP).items():
+    for name, text in modules.items():
         (rtl / f"{name}.v").write_text(text)
     (rtl / "memory.v").write_text(verilog.memory_module())
-    for name, width, words in memory_files(accelerator):
+    for name, width, words in memories:
         digits = math.ceil(width / 4)
         (rtl / name).write_text("".join(f"{word:0{digits}x}\n" for word in words))
 

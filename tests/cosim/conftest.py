@@ -11,7 +11,7 @@ from fcnnx.hdl.engine import Engine, Source, Stage
 from fcnnx.hdl.operator import Constants, FeatureMap, StreamShape
 from fcnnx.hdl.operators.add import Add
 from fcnnx.hdl.operators.convolution import Convolution, accumulator_width
-from fcnnx.hdl.operators.plumbing import Fork
+from fcnnx.hdl.operators.plumbing import Fork, Queue
 from fcnnx.hdl.operators.requantize import Requantization
 
 
@@ -65,8 +65,48 @@ def inputs(pair):
             for engine in pair.engines for name, shape in engine.inputs}
 
 
+@pytest.fixture(scope="session")
+def generated(pair, tmp_path_factory):
+    """The accelerator's files."""
+    folder = tmp_path_factory.mktemp("generated") / "design"
+    generate(pair, folder)
+    return folder
+
+
 @pytest.fixture
-def design(pair, tmp_path):
+def design(generated, tmp_path):
     """The accelerator's files, in a folder of the test's own."""
-    generate(pair, tmp_path / "design")
-    return tmp_path / "design"
+    return shutil.copytree(generated, tmp_path / "design")
+
+
+@pytest.fixture(scope="session")
+def queues():
+    """An accelerator of two queues, which is quickly compiled."""
+    queue = Queue(map=FeatureMap(rows=2, columns=2, channels=3))
+    return Accelerator(engines=tuple(
+        Engine(name=name, inputs=(("x", queue.inputs[0]),),
+               stages=(Stage(name="queue", operator=queue, inputs=(Source("x"),)),),
+               outputs=(("y", Source("queue")),))
+        for name in ("good", "bad")))
+
+
+@pytest.fixture
+def queues_design(queues, tmp_path):
+    """Its files."""
+    generate(queues, tmp_path / "queues")
+    return tmp_path / "queues"
+
+
+@pytest.fixture
+def block_bad(queues_design):
+    """Lets nothing out of one of the queues."""
+    path = queues_design / "rtl" / "bad_engine.v"
+    text = path.read_text().replace(".o__valid(o_0__valid)", ".o__valid()")
+    path.write_text(text.replace("endmodule", "  assign o_0__valid = 1'b0;\nendmodule"))
+
+
+@pytest.fixture(scope="session")
+def queues_inputs():
+    """Two frames for each queue."""
+    x = np.arange(24).reshape(2, 2, 2, 3)
+    return {("good", "x"): x, ("bad", "x"): x}

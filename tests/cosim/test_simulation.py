@@ -1,11 +1,9 @@
 """Whole accelerators in Verilator: values, cycles, and what can go wrong."""
 
-import re
-
 import numpy as np
 import pytest
 
-from fcnnx.cosim import Measurement, Run, measure, prove, run, verilator
+from fcnnx.cosim import Measurement, Run, measure, prove, run
 from fcnnx.errors import BadInput, TargetMissed
 from fcnnx.generate import generate
 from fcnnx.hdl.accelerator import Accelerator
@@ -49,24 +47,24 @@ def test_simulation_json(design, pair, inputs):
     assert content["memory"] == {"bytes": 0, "busy_cycles": 0, "utilisation": 0, "underruns": 0}
 
 
-def test_a_second_run_does_not_compile(design, pair, inputs, monkeypatch, tmp_path):
+def test_a_second_run_does_not_compile(queues_design, queues, queues_inputs, monkeypatch,
+                                       tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    steps, calls = [], []
-    original = verilator._verilate
-    monkeypatch.setattr(verilator, "_verilate", lambda *args: (calls.append(1), original(*args)))
-    run(design, pair, inputs, FRAMES, progress=steps.append)
-    assert "Compiling the simulator" in steps
-    run(design, pair, inputs, FRAMES)
-    assert len(calls) == 1
+    frames = {"good": 2, "bad": 2}
+    steps = [], []
+    for kind in steps:
+        run(queues_design, queues, queues_inputs, frames, progress=kind.append)
+    assert "Compiling the simulator" in steps[0]
+    assert "Compiling the simulator" not in steps[1]
+    left = {path.name.split("-")[-1] for path in (tmp_path / "cache/fcnnx/simulators").iterdir()}
+    assert left >= {"verilated.o", "verilated_threads.o"}
+    assert len(left) == 3
 
 
-def test_a_network_that_hangs_is_named(design, pair, inputs):
-    path = design / "rtl" / "fast_engine.v"
-    text = path.read_text()
-    path.write_text(re.sub(r"\.o__valid\(first_Conv__valid\)", ".o__valid()", text).replace(
-        "endmodule", "  assign first_Conv__valid = 1'b0;\nendmodule"))
-    with pytest.raises(TargetMissed, match=r"^fast: The network hangs: no output in the 20000 "):
-        run(design, pair, inputs, FRAMES, patience=20000)
+@pytest.mark.usefixtures("block_bad")
+def test_a_network_that_hangs_is_named(queues_design, queues, queues_inputs):
+    with pytest.raises(TargetMissed, match=r"^bad: The network hangs: no output in the 20000 "):
+        run(queues_design, queues, queues_inputs, {"good": 2, "bad": 2}, patience=20000)
 
 
 def test_a_memory_file_that_is_missing(design, pair, inputs):

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from fcnnx.cosim import run
-from fcnnx.cosim.verilator import WAVES
+from fcnnx.cosim.verilator import HEADERS
 
 
-def test_an_fst_file_is_written(design, pair, inputs, tmp_path):
+def test_an_fst_file_is_written(queues_design, queues, queues_inputs, tmp_path):
     path = tmp_path / "waves.fst"
-    run(design, pair, inputs, {"slow": 1, "fast": 1}, waves=path)
+    run(queues_design, queues, queues_inputs, {"good": 9, "bad": 9}, waves=path)
     content = path.read_bytes()
     assert content[0] == 0  # the header's block
     assert int.from_bytes(content[1:9], "big") == 329  # its length
@@ -36,9 +36,8 @@ int main() {
 def compress(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lz4")
     (folder / "main.cpp").write_text(PROGRAM)
-    compiler = os.environ.get("CXX", "g++")
-    subprocess.run([compiler, "-I", WAVES[0].parent, "-o", folder / "program", folder / "main.cpp"],
-                   check=True)
+    subprocess.run([os.environ.get("CXX", "g++"), "-I", HEADERS[0].parent,
+                    "-o", folder / "program", folder / "main.cpp"], check=True)
     return lambda data: subprocess.run([folder / "program"], input=data, check=True,
                                        capture_output=True).stdout
 
