@@ -17,7 +17,7 @@ WINDOWS = [
         [(0, 0, 0, 0), (1, 1, 1, 1), (0, 1, 1, 0)])
     if rows + padding[0] + padding[2] >= kernel[0]
 ] + [
-    Window(input=FeatureMap(rows=9, columns=8, channels=5), kernel=kernel, strides=strides,
+    Window(input=FeatureMap(rows=9, columns=10, channels=5), kernel=kernel, strides=strides,
            padding=padding, dilations=dilations, lanes=2)
     for kernel, strides, padding, dilations in itertools.product(
         [(2, 3), (3, 2)], [(1, 1), (2, 3)], [(0, 0, 0, 0), (2, 1, 3, 2)], [(2, 1), (3, 2), (1, 4)])
