@@ -26,7 +26,8 @@ Flag = Annotated[bool, Parameter(negative=())]
 
 app = App(name="fcnnx", help="Several trained networks, one proven FPGA accelerator.",
           version=lambda: importlib.metadata.version("fcnnx"), help_format="markdown",
-          result_action="return_value", default_parameter=Parameter(show_default=False))
+          result_action="return_value", suppress_keyboard_interrupt=False,
+          default_parameter=Parameter(show_default=False))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -193,7 +194,7 @@ def report(folder: pathlib.Path, /, *, json: Flag = False) -> int:
     if json:
         _print_json(content)
     else:
-        terminal.show_report(content, folder)
+        terminal.show_report(content, folder, stages=True)
     return DONE
 
 

@@ -7,7 +7,7 @@ simulated hardware, compares what it sees with onnxruntime on the float models, 
 found. Everything lands in build/.
 """
 
-import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -21,8 +21,8 @@ import recipes
 from PIL import Image, ImageDraw
 
 
-BUILD = recipes.FOLDER.parent / "faces"
-FRAMES = recipes.FOLDER.parent / "demo"
+BUILD = pathlib.Path("build", "faces")
+DEMO = pathlib.Path("build", "demo")
 NETWORKS = ("rnet", "onet")
 VERDICTS = {"rnet": "softmax_1", "onet": "softmax_2"}
 LANDMARKS = "onet/dense_6"  # five columns, then five rows, as shares of the square's side
@@ -35,6 +35,11 @@ def run(*words: str | pathlib.Path) -> None:
     subprocess.run([sys.executable, "-m", "fcnnx", *map(str, words)], check=True)
 
 
+def place(name: str) -> str:
+    """An example file, from here."""
+    return os.path.relpath(recipes.locate(name))
+
+
 def float_verdicts(network: str, frames: np.ndarray) -> np.ndarray:
     """What onnxruntime says of the model as it was trained."""
     session = onnxruntime.InferenceSession(str(recipes.locate(f"{network}.onnx")),
@@ -43,14 +48,22 @@ def float_verdicts(network: str, frames: np.ndarray) -> np.ndarray:
     return verdicts[:, 1] > THRESHOLD
 
 
-def compare(network: str, hardware: np.ndarray, frames: np.ndarray, truth: np.ndarray) -> str:
-    """One line on the labelled patches, which come first."""
-    count = len(truth)
-    verdicts = hardware[:count, 1] > THRESHOLD
-    exact = float_verdicts(network, frames[:count])
-    return (f"{network}: of {count} labelled patches, hardware and float model agree on "
-            f"{(verdicts == exact).sum()}; right are hardware {(verdicts == truth).sum()}, "
-            f"float {(exact == truth).sum()}")
+def simulate(name: str, frames: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Frames through the hardware; gives its outputs."""
+    np.savez(DEMO / f"{name}.npz", **{f"{network}/{mtcnn.INPUTS[network]}": array
+                                      for network, array in frames.items()})
+    found = DEMO / f"{name}_found.npz"
+    run("simulate", BUILD, "--inputs", DEMO / f"{name}.npz", "--outputs", found)
+    with np.load(found) as file:
+        return dict(file)
+
+
+def compare(network: str, hardware: np.ndarray, patches: np.ndarray, truth: np.ndarray) -> None:
+    """Tell how the hardware's verdicts compare with the float model's."""
+    verdicts, exact = hardware > THRESHOLD, float_verdicts(network, patches)
+    print(f"{network}: on {(verdicts == exact).sum()} of {len(truth)} labelled patches hardware "
+          f"and float model agree; the hardware is right on {(verdicts == truth).sum()}, the "
+          f"float model on {(exact == truth).sum()}")
 
 
 def draw(photo: np.ndarray, square: np.ndarray, landmarks: np.ndarray, path: pathlib.Path) -> None:
@@ -63,12 +76,12 @@ def draw(photo: np.ndarray, square: np.ndarray, landmarks: np.ndarray, path: pat
     picture = picture.resize((scale * picture.width, scale * picture.height), Image.LANCZOS)
     pen = ImageDraw.Draw(picture)
 
-    def place(column: float, row: float) -> tuple[float, float]:
+    def enlarged(column: float, row: float) -> tuple[float, float]:
         return scale * (column - box[0]), scale * (row - box[1])
 
-    pen.rectangle([place(left, top), place(left + side, top + side)], outline="cyan", width=3)
+    pen.rectangle([enlarged(left, top), enlarged(left + side, top + side)], outline="cyan", width=3)
     for column, row in zip(landmarks[:5], landmarks[5:], strict=True):
-        x, y = place(left + column * side, top + row * side)
+        x, y = enlarged(left + column * side, top + row * side)
         pen.ellipse([x - 9, y - 9, x + 9, y + 9], outline="black", fill="yellow", width=2)
     picture.save(path)
 
@@ -76,35 +89,37 @@ def draw(photo: np.ndarray, square: np.ndarray, landmarks: np.ndarray, path: pat
 def main() -> None:
     """Build, simulate, compare, draw."""
     start = time.monotonic()
-    FRAMES.mkdir(parents=True, exist_ok=True)
-    photo, squares = faces.PHOTO(), faces.crops(faces.PHOTO())
-    with np.load(recipes.locate("photo.npz")) as file:
-        crops = dict(file)
-    labelled = {name: faces.labelled(mtcnn.SIDES[name]) for name in NETWORKS}
-    frames = {name: np.concatenate([labelled[name][0], crops[f"{name}/{mtcnn.INPUTS[name]}"]])
-              for name in NETWORKS}
-    np.savez(FRAMES / "frames.npz", **{f"{name}/{mtcnn.INPUTS[name]}": frames[name]
-                                       for name in NETWORKS})
-    data = {"rnet": recipes.locate("faces24.npz"), "onet": recipes.locate("faces48.npz")}
-    run("build", "--models", *(recipes.locate(f"{name}.onnx") for name in NETWORKS),
-        "--board", "zedboard", "--calibration", *(f"{name}={path}" for name, path in data.items()),
+    os.chdir(recipes.FOLDER.parent.parent)
+    DEMO.mkdir(parents=True, exist_ok=True)
+    run("build", "--models", *(place(f"{name}.onnx") for name in NETWORKS), "--board", "zedboard",
+        "--calibration", f"rnet={place('faces24.npz')}", f"onet={place('faces48.npz')}",
         "--out", BUILD, "--force")
-    run("simulate", BUILD, "--inputs", FRAMES / "frames.npz", "--outputs", FRAMES / "found.npz")
 
-    with np.load(FRAMES / "found.npz") as file:
-        found = dict(file)
+    # R-Net sees every labelled patch and every square of the photo. O-Net, which takes longer for
+    # each, sees every other patch, and of the photo what R-Net holds for a face.
+    patches = {name: faces.labelled(mtcnn.SIDES[name]) for name in NETWORKS}
+    patches["onet"] = tuple(each[::2] for each in patches["onet"])
+    photo = faces.PHOTO()
+    squares = faces.crops(photo)
+    frames = {"rnet": np.concatenate([patches["rnet"][0], faces.cut(photo, squares, 24)]),
+              "onet": patches["onet"][0]}
+    found = simulate("patches", frames)
+    verdicts = {name: found[f"{name}/{VERDICTS[name]}"][:, 1] for name in NETWORKS}
     print()
-    verdicts = {name: found[f"{name}/{VERDICTS[name]}"] for name in NETWORKS}
     for name in NETWORKS:
-        print(compare(name, verdicts[name], frames[name], labelled[name][1]))
-    seen = np.prod([verdicts[name][-len(squares):, 1] for name in NETWORKS], axis=0)
-    best = int(np.argmax(seen))
-    picture = FRAMES / "face.png"
-    draw(photo, squares[best], found[LANDMARKS][-len(squares):][best], picture)
-    simulation = json.loads((BUILD / "simulation.json").read_text())
-    print(f"Of {len(squares)} squares of the photo, row {squares[best][0]}, column "
-          f"{squares[best][1]} is a face with {seen[best]:.3f}: {picture}")
-    print(f"{simulation['cycles']} cycles simulated; {time.monotonic() - start:.0f} s in all")
+        compare(name, verdicts[name][:len(patches[name][1])], *patches[name])
+
+    scores = verdicts["rnet"][len(patches["rnet"][1]):]
+    passed = squares[scores > THRESHOLD] if scores.max() > THRESHOLD else squares[[scores.argmax()]]
+    print(f"rnet: {len(passed)} of {len(squares)} squares of the photo go on to O-Net")
+    found = simulate("squares", {name: faces.cut(photo, passed, mtcnn.SIDES[name])
+                                 for name in NETWORKS})
+    scores = found[f"onet/{VERDICTS['onet']}"][:, 1]
+    best = int(scores.argmax())
+    draw(photo, passed[best], found[LANDMARKS][best], DEMO / "face.png")
+    print(f"\nonet: the square at row {passed[best][0]}, column {passed[best][1]} is a face with "
+          f"probability {scores[best]:.3f}; see {DEMO / 'face.png'}")
+    print(f"{time.monotonic() - start:.0f} s in all")
 
 
 if __name__ == "__main__":

@@ -42,7 +42,8 @@ class Steps:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
-        self._display.stop()
+        if self._console.is_terminal:
+            self._display.stop()
 
     def __call__(self, step: str) -> None:
         if step == self._step:

@@ -116,10 +116,10 @@ def show_simulation(simulation: Mapping[str, Any], report: Mapping[str, Any]) ->
         measured = row["interval_cycles"]
         table.add_row(name, _number(row["frames"]), _number(row["values"]),
                       Text(_number(row["mismatches"]), style="red" if row["mismatches"] else ""),
-                      "one frame only" if measured is None else _number(measured),
+                      "one frame" if measured is None else _number(measured),
                       _number(predicted["interval_cycles"]),
                       _number(row["latency_cycles"]), _number(predicted["latency_cycles"]),
-                      "" if row["mac_efficiency"] is None else f"{row['mac_efficiency']:.0%}")
+                      "" if measured is None else f"{row['mac_efficiency']:.0%}")
     console.print(table)
     console.print(f"{_number(simulation['cycles'])} cycles in {simulation['simulator']}, "
                   f"{simulation['seconds']:.1f} s.")
@@ -128,10 +128,10 @@ def show_simulation(simulation: Mapping[str, Any], report: Mapping[str, Any]) ->
 def show_models(rows: Mapping[str, Mapping[str, Any]]) -> None:
     """Models that can be built."""
     console = _console()
-    table = _table("network", "model", "stages", "multiply-accumulates", "weights", left=2)
+    table = _table("network", "model", "in floats", "stages", "multiply-accumulates", left=3)
     for name, row in rows.items():
-        table.add_row(name, row["model"], _number(row["stages"]), _number(row["macs"]),
-                      _number(row["weights"]))
+        table.add_row(name, row["model"], "yes" if row["float"] else "no", _number(row["stages"]),
+                      _number(row["macs"]))
     console.print(table)
     for name, row in rows.items():
         for warning in row["warnings"]:
