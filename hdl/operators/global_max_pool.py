@@ -10,9 +10,10 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..device import Device, Resources
-from ..operator import FeatureMap, Input, Output, StreamShape, Timing
+from ..operator import FeatureMap, StreamShape, Timing
 from ..streams import OutputQueue
-from .beats import full_rate_places, give_beats
+from .beats import full_rate_places
+from .whole_map import WholeMap, whole_map_timing
 from .window import fewest_for_each
 
 
@@ -63,3 +64,57 @@ class GlobalMaxPool:
 
     def compute(self, x: np.ndarray) -> tuple[np.ndarray, ...]:
         return (x.max(axis=(1, 2), keepdims=True),)
+
+    def timing(self) -> Timing:
+        return whole_map_timing(self.inputs[0], stages=self.stages)
+
+    def resources(self, device: Device) -> Resources:
+        shape, groups = self.outputs[0], self.outputs[0].groups
+        pixels = self.input.pixels.bit_length()
+        greatest = Resources(lut=3 * shape.width // 2 + 3 * pixels + 2 * groups.bit_length(),
+                             ff=2 * shape.width + pixels + 2 * groups.bit_length() + 8)
+        if groups > 1:
+            greatest += Resources(lut=device.lut_ram(shape.width, groups), ff=shape.width)
+        queue = OutputQueue.cost(width=shape.width, places=full_rate_places(self.stages),
+                                 device=device)
+        return greatest + queue
+
+    def foldings(self) -> Iterator[Self]:
+        return (dataclasses.replace(self, lanes=lanes)
+                for lanes in fewest_for_each(self.input.channels))
+
+    def contents(self) -> dict[str, tuple[int, list[int]]]:
+        return {}
+
+    def create(self) -> "GlobalMaximizer":
+        return GlobalMaximizer(self)
+
+
+class GlobalMaximizer(wiring.Component):
+    """Hardware of :class:`GlobalMaxPool`; takes a beat per cycle.
+
+    Members
+    -------
+    i, o : :py:`In(stream)`, :py:`Out(stream)`
+    """
+
+    def __init__(self, spec: GlobalMaxPool):
+        self._spec = spec
+        super().__init__({"i": In(spec.inputs[0].signature), "o": Out(spec.outputs[0].signature)})
+
+    def elaborate(self, platform):
+        m = Module()
+        spec, shape = self._spec, self._spec.inputs[0]
+        m.submodules.queue = queue = OutputQueue(shape.layout,
+                                                 places=full_rate_places(spec.stages))
+        wiring.connect(m, queue.o, wiring.flipped(self.o))
+
+        def greater(first, before, x):
+            before = before.as_signed() if spec.input.signed else before
+            return Mux(first | (x > before), x, before)
+
+        values = WholeMap(m, self.i, queue, shape)
+        greatest, complete = values.accumulate(m, width=spec.input.width, combine=greater)
+        # The lanes that a beat leaves unused are zero already.
+        m.d.comb += [queue.i_valid.eq(complete), Value.cast(queue.i_payload).eq(greatest)]
+        return m

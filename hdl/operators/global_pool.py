@@ -6,15 +6,16 @@ from typing import Self
 
 import numpy as np
 from amaranth import *
-from amaranth.lib import memory, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..device import Device, Resources
 from ..memories import Load, LoadedMemory, chain_loads
-from ..operator import FeatureMap, Input, Output, StreamShape, Timing
+from ..operator import FeatureMap, StreamShape, Timing
 from ..streams import OutputQueue
 from .beats import full_rate_places, give_beats
 from .requantize import Requantization, Requantizer
+from .whole_map import WholeMap, whole_map_timing
 from .window import fewest_for_each
 
 
@@ -92,14 +93,7 @@ class GlobalAveragePool:
         return full_rate_places(self.stages)
 
     def timing(self) -> Timing:
-        issues = np.arange(1, self.inputs[0].beats + 1)
-        groups = self.outputs[0].beats
-        return Timing(
-            inputs=(Input(beats=self.inputs[0].beats, needs=issues, frees=issues),),
-            outputs=(Output(makes=np.maximum(issues - (len(issues) - groups), 0),
-                            depth=self.stages + OutputQueue.latency, places=self.places,
-                            back=OutputQueue.back),),
-            cycles=np.ones_like(issues))
+        return whole_map_timing(self.inputs[0], stages=self.stages)
 
     def resources(self, device: Device) -> Resources:
         shape, groups = self.outputs[0], self.outputs[0].groups
@@ -154,25 +148,10 @@ class GlobalAverager(wiring.Component):
         m.submodules.queue = queue = OutputQueue(spec.outputs[0].layout, places=spec.places)
         wiring.connect(m, queue.o, wiring.flipped(self.o))
 
-        group = Signal(range(max(2, groups)))
-        pixel = Signal(range(max(2, spec.input.pixels)))
-        first, last = Signal(init=1), Signal(init=spec.input.pixels == 1)
-        pixel_ends, issue = Signal(), Signal()
-        m.d.comb += [
-            pixel_ends.eq(group == groups - 1),
-            queue.need.eq(last),
-            self.i.ready.eq(queue.enough),
-            issue.eq(self.i.valid & self.i.ready),
-            queue.reserve.eq(issue),
-        ]
-        with m.If(issue):
-            m.d.sync += group.eq(Mux(pixel_ends, 0, group + 1))
-        with m.If(issue & pixel_ends):
-            m.d.sync += pixel.eq(Mux(last, 0, pixel + 1))
-            m.d.sync += first.eq(last)
-            m.d.sync += last.eq(pixel == (spec.input.pixels - 2) % spec.input.pixels)
-
-        total, complete = self._sum(m, issue, group, first, last)
+        values = WholeMap(m, self.i, queue, spec.inputs[0])
+        total, complete = values.accumulate(
+            m, width=spec.acc_width, combine=lambda first, before, x: Mux(
+                first, spec.bias, before.as_signed()) + x)
         ((file, (width, words)),) = spec.contents().items()
         m.submodules.scales = scales = LoadedMemory(width=width, depth=groups, words=words,
                                                     file=file)
@@ -182,42 +161,8 @@ class GlobalAverager(wiring.Component):
             out_width=spec.output.width, lanes=spec.lanes)
         # The words come when the sums do: both take two cycles.
         m.d.comb += [
-            scales.r_addr.eq(group), requantizer.parameters.eq(scales.r_data),
+            scales.r_addr.eq(values.group), requantizer.parameters.eq(scales.r_data),
             requantizer.i_valid.eq(complete), requantizer.x.eq(total),
         ]
         give_beats(m, queue, spec.outputs[0], valid=requantizer.o_valid, word=requantizer.y)
         return m
-
-    def _sum(self, m, issue, group, first, last):
-        """Sums two cycles after an issue, and whether they are those of whole maps."""
-        spec, groups = self._spec, self._spec.outputs[0].groups
-        width, acc_width = spec.input.width, spec.acc_width
-        beat = Signal(spec.lanes * width, reset_less=True)
-        valid, starts, ends, complete = Signal(), Signal(), Signal(), Signal()
-        slot = Signal.like(group)
-        m.d.sync += [beat.eq(Value.cast(self.i.payload)), valid.eq(issue), slot.eq(group),
-                     starts.eq(first), ends.eq(last), complete.eq(valid & ends)]
-
-        before = Signal(spec.lanes * acc_width)
-        sums = Signal(spec.lanes * acc_width)
-        total = Signal(spec.lanes * acc_width, reset_less=True)
-        for lane in range(spec.lanes):
-            x = beat.word_select(lane, width)
-            base = Mux(starts, spec.bias, before.word_select(lane, acc_width).as_signed())
-            m.d.comb += sums.word_select(lane, acc_width).eq(
-                base + (x.as_signed() if spec.input.signed else x))
-        with m.If(valid):
-            m.d.sync += total.eq(sums)
-        if groups == 1:
-            m.d.comb += before.eq(total)
-            return total, complete
-
-        # The next group's sum is fetched with each beat, so that no cycle reads and adds.
-        m.submodules.sums = held = memory.Memory(shape=len(sums), depth=groups, init=[])
-        write, read = held.write_port(), held.read_port(domain="comb")
-        fetched = Signal.like(before, reset_less=True)
-        m.d.comb += [write.addr.eq(slot), write.data.eq(sums), write.en.eq(valid),
-                     read.addr.eq(Mux(slot == groups - 1, 0, slot + 1)), before.eq(fetched)]
-        with m.If(valid):
-            m.d.sync += fetched.eq(read.data)
-        return total, complete

@@ -12,7 +12,7 @@ from amaranth.lib.wiring import In, Out
 from ..device import Device, Resources
 from ..operator import FeatureMap, Input, StreamShape, Timing
 from ..streams import OutputQueue
-from .beats import beat_timing, full_rate_places, give_beats
+from .beats import beat_timing, count_steps, full_rate_places, give_beats, issue_beats
 from .requantize import MULTIPLIER_WIDTH, check_range, clamped, round_shift, rounded
 from .window import delayed, fewest_for_each
 
@@ -99,3 +99,135 @@ class Multiply:
     def compute(self, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, ...]:
         product = (a - self.zeros[0]) * (b - self.zeros[1]) * self.scale
         return (np.clip(round_shift(product, self.shift) + self.zero, self.low, self.high),)
+
+    @property
+    def product_width(self) -> int:
+        """Bits of a product of the operands."""
+        return sum(each.width + 1 for each in self.operands)
+
+    stages = 7  # difference, two for each product, rounding, clamp
+
+    def timing(self) -> Timing:
+        timing = beat_timing(self.outputs[0].beats, inputs=2, stages=self.stages)
+        if not self.repeated:
+            return timing
+        beats = self.inputs[1].beats
+        needs = np.minimum(timing.inputs[0].needs, beats)
+        return dataclasses.replace(timing, inputs=(
+            timing.inputs[0], Input(beats=beats, needs=needs, frees=needs)))
+
+    def resources(self, device: Device) -> Resources:
+        first, second = (each.width + 1 for each in self.operands)
+        scale = self.scale.bit_length()
+        dsp = device.dsps(first, second)
+        if self.scale & self.scale - 1:  # else wires, no product
+            dsp += device.dsps(self.product_width, scale + 1)
+        scaled = max(1, self.product_width + scale - self.shift + 1)
+        # Only in DSP48E1 does Yosys take operands' and products' registers.
+        registers = 0 if device.family == "xc7" else (
+            first + second + 4 * self.product_width + 2 * scale)
+        one = Resources(dsp=dsp, lut=sum(size for size, zero in zip(
+            (first, second), self.zeros, strict=True) if zero) + self.shift // 5
+            + 3 * scaled // 2 + self.output.width // 2,
+            ff=registers + scaled + self.output.width)
+        queue = OutputQueue.cost(width=self.outputs[0].width,
+                                 places=full_rate_places(self.stages), device=device)
+        cost = one * self.lanes + queue + Resources(lut=2, ff=self.stages)
+        if self.repeated:
+            shape = self.inputs[1]
+            pixels = self.output.pixels.bit_length() + shape.groups.bit_length()
+            cost += Resources(lut=2 * pixels + shape.width, ff=pixels)
+            cost += (Resources(lut=device.lut_ram(shape.width, shape.groups))
+                     if shape.groups > 1 else Resources(ff=shape.width))
+        return cost
+
+    def foldings(self) -> Iterator[Self]:
+        return (dataclasses.replace(self, lanes=lanes)
+                for lanes in fewest_for_each(self.output.channels))
+
+    def contents(self) -> dict[str, tuple[int, list[int]]]:
+        return {}
+
+    def create(self) -> "Multiplier":
+        return Multiplier(self)
+
+
+class Multiplier(wiring.Component):
+    """Hardware of :class:`Multiply`; a beat per cycle.
+
+    Members
+    -------
+    i_0, i_1 : :py:`In(stream)`
+        Operands; a beat of each is taken in the same cycle, of a single pixel with the first pixel
+        of the other.
+    o : :py:`Out(stream)`
+    """
+
+    def __init__(self, spec: Multiply):
+        self._spec = spec
+        super().__init__({f"i_{k}": In(shape.signature) for k, shape in enumerate(spec.inputs)}
+                         | {"o": Out(spec.outputs[0].signature)})
+
+    def elaborate(self, platform):
+        m = Module()
+        spec = self._spec
+        m.submodules.queue = queue = OutputQueue(spec.outputs[0].layout,
+                                                 places=full_rate_places(spec.stages))
+        wiring.connect(m, queue.o, wiring.flipped(self.o))
+        beats = [Value.cast(self.i_0.payload), Value.cast(self.i_1.payload)]
+        if spec.repeated:
+            valid, beats[1] = self._repeat(m, queue)
+        else:
+            valid = issue_beats(m, inputs=[self.i_0, self.i_1], queue=queue, stages=spec.stages)
+
+        results = []
+        for lane in range(spec.lanes):
+            first, second = (self._difference(m, lane, k, beat) for k, beat in enumerate(beats))
+            product = delayed(m, f"product_{lane}", first * second, 2)[-1].as_signed()
+            scaled = delayed(m, f"scaled_{lane}", product * spec.scale, 2)[-1].as_signed()
+            whole = rounded(scaled, spec.shift)
+            near = Signal(whole.shape(), name=f"rounded_{lane}", reset_less=True)
+            y = Signal(spec.output.width, name=f"y_{lane}", reset_less=True)
+            m.d.sync += [near.eq(whole),
+                         y.eq(clamped(near, zero=spec.zero, low=spec.low, high=spec.high))]
+            results.append(y)
+        give_beats(m, queue, spec.outputs[0], valid=valid, word=Cat(results))
+        return m
+
+    def _difference(self, m, lane, k, beat):
+        each = self._spec.operands[k]
+        x = beat.word_select(lane, each.width)
+        if each.signed:
+            x = x.as_signed()
+        d = Signal(signed(each.width + 1), name=f"d_{lane}_{k}", reset_less=True)
+        m.d.sync += d.eq(x - self._spec.zeros[k])
+        return d
+
+    def _repeat(self, m, queue) -> tuple[Value, Value]:
+        """Issue with each beat of the first operand; gives the valid of what leaves the last
+        stage, and the beat of the second that is kept for all pixels."""
+        spec, shape = self._spec, self._spec.inputs[1]
+        issue, opening = Signal(), Signal(init=1)
+        group, pixel_end = count_steps(m, "group", issue, shape.groups)
+        _, frame_end = count_steps(m, "pixel", pixel_end, spec.output.pixels)
+        with m.If(pixel_end):
+            m.d.sync += opening.eq(frame_end)
+        m.d.comb += [
+            queue.need.eq(1), queue.reserve.eq(issue),
+            issue.eq(queue.enough & self.i_0.valid & (self.i_1.valid | ~opening)),
+            self.i_0.ready.eq(queue.enough & (self.i_1.valid | ~opening)),
+            self.i_1.ready.eq(queue.enough & self.i_0.valid & opening),
+        ]
+        beat = Value.cast(self.i_1.payload)
+        if shape.groups == 1:
+            kept = Signal.like(beat, reset_less=True, name="kept")
+            with m.If(issue & opening):
+                m.d.sync += kept.eq(beat)
+        else:
+            m.submodules.kept = held = memory.Memory(shape=shape.width, depth=shape.groups,
+                                                     init=[])
+            write, read = held.write_port(), held.read_port(domain="comb")
+            m.d.comb += [write.addr.eq(group), write.data.eq(beat),
+                         write.en.eq(issue & opening), read.addr.eq(group)]
+            kept = read.data
+        return delayed(m, "valid", issue, spec.stages, reset=True)[-1], Mux(opening, beat, kept)
