@@ -13,12 +13,13 @@ import subprocess
 import sys
 import time
 
-import faces
-import mtcnn
 import numpy as np
 import onnxruntime
-import recipes
 from PIL import Image, ImageDraw
+
+import faces
+import mtcnn
+import recipes
 
 
 BUILD = pathlib.Path("build", "faces")

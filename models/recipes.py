@@ -8,14 +8,15 @@ import pathlib
 import tempfile
 from collections.abc import Callable
 
-import faces
-import mtcnn
 import numpy as np
 import onnx
 import onnx.version_converter
 import onnxruntime.quantization as quantization
-import tiny
 from onnxruntime.quantization.shape_inference import quant_pre_process
+
+import faces
+import mtcnn
+import tiny
 
 
 __all__ = ["FOLDER", "NAMES", "locate"]
