@@ -210,7 +210,9 @@ class Pipeline(wiring.Component):
 def _named_stream(name: str, shape: StreamShape):
     signals = shape.signature.create(path=(name,))
     for value in (signals.payload, signals.valid, signals.ready):
-        Value.cast(value).attrs["keep"] = 1  # waveforms and probes find it by its name
+        signal = Value.cast(value)
+        assert isinstance(signal, Signal)
+        signal.attrs["keep"] = 1  # waveforms and probes find it by its name
     return signals
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Protocol, Self
 
 import numpy as np
@@ -297,6 +297,10 @@ class Operator(Protocol):
 
     def foldings(self) -> Iterator[Self]:
         """The same operator at each folding worth considering, smallest first."""
+
+    def contents(self) -> Mapping[str, tuple[int, list[int]]]:
+        """Bits of a word, and words, of each memory that has contents, by what ends the name of its
+        file; in the order of the load chain."""
 
     def create(self) -> wiring.Component:
         """The component: ports :py:`i` and :py:`o`, or :py:`i_0`, :py:`i_1`... where several."""

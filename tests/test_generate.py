@@ -29,7 +29,7 @@ def test_files(accelerator, tmp_path):
     memories = {name: (width, words) for name, width, words in memory_files(accelerator)}
     assert {name.split(".")[0] for name in memories} == {"a", "b"}
     names = {path.name for path in (tmp_path / "design" / "rtl").iterdir()}
-    assert names == {"accelerator.v", "a_engine.v", "b_engine.v", "p_relu_stage.v", "memory.v",
+    assert names == {"accelerator.v", "a_engine.v", "b_engine.v", "prelu_stage.v", "memory.v",
                      *memories}
     for name, (width, words) in memories.items():
         lines = (tmp_path / "design" / "rtl" / name).read_text().split()
