@@ -12,7 +12,7 @@ from fcnnx.doctor import Finding
 
 
 __all__ = ["show_boards", "show_findings", "show_models", "show_operators", "show_report",
-           "show_simulation"]
+           "show_simulation", "show_synthesis"]
 
 KINDS = {"dsp": "DSP", "bram18": "BRAM18", "uram": "URAM", "lut": "LUT", "ff": "FF"}
 WIDTH = 110  # where nobody knows how wide
@@ -44,7 +44,7 @@ def show_report(report: Mapping[str, Any], folder: pathlib.Path, *, stages: bool
     console = _console()
     console.print(Text(f"{folder}: {', '.join(report['networks'])} on {report['board']} "
                        f"({report['device']}) at {_number(report['clock_mhz'])} MHz, assumed",
-                       style="bold"))
+                       style="bold"), soft_wrap=True)
     kinds = [kind for kind in KINDS if report["budget"][kind] or report["total"][kind]]
     table = _table("network", "interval", "latency", "frames/s", "NTT", "multipliers",
                    *(KINDS[kind] for kind in kinds))
@@ -59,20 +59,22 @@ def show_report(report: Mapping[str, Any], folder: pathlib.Path, *, stages: bool
     table.add_row("used", *blank, *(_share(report, kind) for kind in kinds))
     console.print(table)
     for name, row in report["networks"].items():
-        slowest = max(row["stages"], key=lambda stage: stage["interval_cycles"])
+        operators = {stage["name"]: stage["op"] for stage in row["stages"]}
         efficiency = row["macs"] / (row["multipliers"] * row["interval_cycles"])
-        console.print(Text(f"{name}: {_number(row['macs'] / 1e6)} million multiply-accumulates a "
-                           f"frame, multipliers at work {efficiency:.0%}; its slowest stage is "
-                           f"{slowest['name']} ({slowest['op']})."))
+        console.print(Text(
+            f"{name}: {_number(row['macs'] / 1e6)} million multiply-accumulates a frame, "
+            f"multipliers at work {efficiency:.0%}; its bottleneck is {row['bottleneck']} "
+            f"({operators[row['bottleneck']]})."), soft_wrap=True)
     if len(report["networks"]) > 1:
         metrics = report["metrics"]
         console.print(f"STP {metrics['stp']:.3f}, ANTT {metrics['antt']:.3f}, fairness "
-                      f"{metrics['fairness']:.3f}, {_number(metrics['stp_fps'])} frames/s in all.")
+                      f"{metrics['fairness']:.3f}, {_number(metrics['stp_fps'])} frames/s in all.",
+                      soft_wrap=True)
     optimizer = report["optimizer"]
     gap = "proven best of the plans that were compared" if not optimizer["gap"] else \
         f"proven within {optimizer['gap']:.1%} of the best"
     console.print(f"Planned for {optimizer['objective']} in {optimizer['seconds']:.1f} s, {gap}. "
-                  "Costs are predictions; nothing was synthesised.")
+                  "Costs are predictions; nothing was synthesised.", soft_wrap=True)
     if stages:
         _show_stages(console, report)
     for warning in report["warnings"]:
@@ -123,6 +125,34 @@ def show_simulation(simulation: Mapping[str, Any], report: Mapping[str, Any]) ->
     console.print(table)
     console.print(f"{_number(simulation['cycles'])} cycles in {simulation['simulator']}, "
                   f"{simulation['seconds']:.1f} s.")
+
+
+def show_synthesis(synthesis: Mapping[str, Any]) -> None:
+    """What a build takes, counted, beside what was predicted.
+
+    Parameters
+    ----------
+    synthesis : mapping
+        As in synthesis.json.
+    """
+    console = _console()
+    kinds = [kind for kind in KINDS if synthesis[kind] or synthesis["predicted"][kind]]
+    table = _table(synthesis["target"], *(KINDS[kind] for kind in kinds))
+    for name, row in (("synthesised", synthesis), ("predicted", synthesis["predicted"])):
+        table.add_row(name, *(_number(row[kind]) for kind in kinds))
+    table.add_row("predicted / synthesised", *(
+        f"{synthesis['predicted'][kind] / synthesis[kind]:.2f}" if synthesis[kind] else ""
+        for kind in kinds))
+    console.print(table)
+    paths = any(row["longest_path"] is not None for row in synthesis["modules"].values())
+    heads = [*(KINDS[kind] for kind in kinds), *(["longest path"] if paths else [])]
+    table = _table("module", "instances", *heads)
+    for name, row in synthesis["modules"].items():
+        amounts = [_number(row[kind]) for kind in kinds]
+        table.add_row(name, _number(row["instances"]), *amounts,
+                      *([_number(row["longest_path"] or 0)] if paths else []))
+    console.print(table)
+    console.print(f"{synthesis['tool']}, {synthesis['seconds']:.1f} s.")
 
 
 def show_models(rows: Mapping[str, Mapping[str, Any]]) -> None:

@@ -9,7 +9,7 @@ from fcnnx.report.progress import Steps
 STAGE = {"name": "conv", "op": "Convolution", "interval_cycles": 1000, "multipliers": 8, "dsp": 4,
          "bram18": 2, "uram": 0, "lut": 500, "ff": 600}
 NETWORK = {"macs": 7200, "interval_cycles": 1000, "latency_cycles": 1500, "ntt": 1.5,
-           "frames_per_second": 125000.0, "stages": [STAGE, STAGE | {
+           "frames_per_second": 125000.0, "bottleneck": "conv", "stages": [STAGE, STAGE | {
                "name": "pool", "op": "MaxPool", "interval_cycles": 400}]} | {
     kind: STAGE[kind] for kind in ("multipliers", "dsp", "bram18", "uram", "lut", "ff")}
 AMOUNTS = {"dsp": 8, "bram18": 4, "uram": 0, "lut": 1000, "ff": 1200, "dram_gbps": 0}
@@ -32,7 +32,7 @@ def test_report(capsys):
                                 "600"]
     used = next(line for line in lines if line.startswith("used"))
     assert used.split() == ["used", "50%", "50%", "50%", "50%"]
-    assert any("its slowest stage is conv (Convolution)" in line for line in lines)
+    assert any("its bottleneck is conv (Convolution)" in line for line in lines)
     assert any("multipliers at work 90%" in line for line in lines)
     assert any("proven within 1.2% of the best" in line for line in lines)
     assert any(line.split()[:3] == ["pool", "MaxPool", "400"] for line in lines)
