@@ -178,6 +178,36 @@ def simulate(folder: pathlib.Path, /, *, inputs: pathlib.Path | None = None,
 
 
 @app.command
+def synth(folder: pathlib.Path, /, *, board: str | None = None, paths: Flag = False,
+          timeout: float | None = None, json: Flag = False) -> int:
+    """Count what a build takes: Yosys, each distinct module once.
+
+    Parameters
+    ----------
+    folder
+        What `fcnnx build` made.
+    board
+        Another board of the same family, on which it is to fit.
+    paths
+        Find the longest path of each module, on the ECP5.
+    timeout
+        Seconds that one module may take.
+    json
+        Print synthesis.json.
+    """
+    from fcnnx.synthesis.build import synthesise_build
+
+    with _steps() as steps:
+        result = synthesise_build(folder, board=board, paths=paths, timeout=timeout,
+                                  progress=steps)
+    if json:
+        _print_json(result.report)
+    else:
+        terminal.show_synthesis(result.report)
+    return DONE
+
+
+@app.command
 def report(folder: pathlib.Path, /, *, json: Flag = False) -> int:
     """Show what a build costs and how fast it is.
 

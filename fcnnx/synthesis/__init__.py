@@ -1,0 +1,1 @@
+"""Synthesis: what a build's Verilog takes on its device."""
