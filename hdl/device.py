@@ -90,13 +90,56 @@ class Device:
 
     def bram18(self, width: int, depth: int) -> int:
         """18-kbit blocks of a simple dual-port memory of this size."""
-        fits = []
-        for block_width, block_depth, blocks in ((36, 512, 1), (18, 1024, 1), (9, 2048, 1),
-                                                 (72, 512, 2), (36, 1024, 2), (18, 2048, 2),
-                                                 (9, 4096, 2), (4, 8192, 2), (2, 16384, 2)):
-            fits.append(math.ceil(width / block_width) * math.ceil(depth / block_depth) * blocks)
-        return min(fits)
+        return self._blocks(width, depth)[0]
+
+    def block_ram(self, width: int, depth: int) -> Resources:
+        """A simple dual-port memory of this size, and the choice between the blocks of which one
+        alone is not deep enough."""
+        blocks, banks = self._blocks(width, depth)
+        return Resources(bram18=blocks, lut=width * _choice(banks) + (banks if banks > 1 else 0),
+                         ff=_bits(banks))
 
     def lut_ram(self, width: int, depth: int) -> int:
-        """LUTs of a simple dual-port memory of this size made of LUTs (RAM32M: 6 bits in four)."""
-        return math.ceil(depth / 32) * 4 * math.ceil(width / 6)
+        """LUTs of a simple dual-port memory of this size made of LUTs, and of the choice between
+        those of which one alone is not deep enough."""
+        _, banks, count, luts = min(
+            (each * count + share * banks * width / bits + _price(width, banks), banks, count, luts)
+            for luts, words, bits, each, share in _LUT_RAMS[self.family]
+            for banks in (math.ceil(depth / words),)
+            for count in (math.ceil(banks * width / bits),))
+        return luts * count + width * _choice(banks)
+
+    def _blocks(self, width: int, depth: int) -> tuple[int, int]:
+        """18-kbit blocks of a memory, and how many of them a word's address chooses from."""
+        found = []
+        for blocks, address, price, widths in _BLOCK_RAMS[self.family]:
+            for narrower, bits in enumerate(widths):
+                banks = math.ceil(depth / 2 ** (address - narrower))
+                enabled = min(9, bits)  # bits that are written together
+                count = math.ceil(banks * math.ceil(width / enabled) * enabled / bits)
+                found.append((price * count + _price(width, banks), blocks * count, banks))
+        return min(found)[1:]
+
+
+# What memories are mapped to, and the prices by which Yosys (memory_libmap) chooses: 18-kbit
+# blocks of one primitive, address bits at one bit of width, price, widths.
+_XILINX_BLOCKS = ((1, 14, 129, (1, 2, 4, 9, 18, 36)), (2, 15, 257, (1, 2, 4, 9, 18, 36, 72)))
+_BLOCK_RAMS = {"xc7": _XILINX_BLOCKS, "xcup": _XILINX_BLOCKS,
+               "ecp5": ((1, 14, 128, (1, 2, 4, 9, 18, 36)),)}
+# LUTs of one primitive, words, bits of a word, price of one, and price by the share that is used.
+_LUT_RAMS = {"xc7": ((4, 32, 6, 1, 7), (4, 64, 3, 1, 7), (2, 32, 1, 0, 2)),
+             "xcup": ((8, 32, 14, 0, 16), (8, 64, 7, 0, 16)), "ecp5": ((6, 16, 4, 0, 4),)}
+
+
+def _price(width: int, banks: int) -> float:
+    """What choosing between banks is worth to Yosys."""
+    return (banks - 1) * width / 2 + (banks / 2 if banks > 1 else 0)
+
+
+def _choice(banks: int) -> int:
+    """LUTs of one bit chosen from so many: four in one, more of them joined by what is beside."""
+    return 0 if banks == 1 else math.ceil(banks / 4)
+
+
+def _bits(count: int) -> int:
+    return (count - 1).bit_length()

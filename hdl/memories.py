@@ -61,7 +61,7 @@ class Memory(wiring.Component):
     def cost(cls, *, width: int, depth: int, device: Device) -> Resources:
         """What a memory of this size takes."""
         if cls.style(width=width, depth=depth) == "block":
-            return Resources(bram18=device.bram18(width, depth))
+            return device.block_ram(width, depth) + Resources(ff=width)
         return Resources(lut=device.lut_ram(width, depth), ff=2 * width)
 
     def elaborate(self, platform):
@@ -115,8 +115,13 @@ class LoadedMemory(wiring.Component):
 
     @staticmethod
     def cost(*, width: int, depth: int, device: Device) -> Resources:
-        """What it takes; its part of the chain vanishes where nothing loads."""
-        return Memory.cost(width=width, depth=depth, device=device)
+        """What it takes, its part of the load chain included: a word, its parts and its address,
+        and a word that passes on."""
+        parts = math.ceil(width / 32)
+        count, address = (parts - 1).bit_length(), max(1, (depth - 1).bit_length())
+        chain = Resources(lut=2 * count + 3 * address // 2 + 3,
+                          ff=(32 * parts if parts > 1 else width) + count + address + 35)
+        return Memory.cost(width=width, depth=depth, device=device) + chain
 
     def elaborate(self, platform):
         m = Module()
