@@ -166,14 +166,28 @@ class Decider:
             tightened = [self._tightened(n, selection, bounds[n])
                          for n, selection in enumerate(selections)]
             if tightened == bounds:
-                return Decision(selections=selections, alone=tuple(times), gap=gap,
-                                warnings=warnings)
+                return Decision(selections=self._polished(selections, bounds, room),
+                                alone=tuple(times), gap=gap, warnings=warnings)
             selections = self._improved(selections, tightened, bounds, room)
             if selections is not None:
                 return Decision(selections=selections, alone=tuple(times), gap=gap,
                                 warnings=warnings)
             bounds = tightened
         raise self._missed_together(fronts, times, room)
+
+    def _polished(self, selections: Sequence[Selection], bounds: Sequence[int],
+                  room: Resources) -> tuple[Selection, ...]:
+        """The selections, each in turn as fast as what the others leave makes it.
+
+        Between the points of a front there are others, of other prices.
+        """
+        made = list(selections)
+        for n, chooser in enumerate(self._choosers if self._objective != "resources" else ()):
+            faster = fastest(chooser, _left(room, made, n))
+            if (faster is not None and faster.interval < made[n].interval
+                    and self._tightened(n, faster, bounds[n]) == bounds[n]):
+                made[n] = faster
+        return tuple(made)
 
     def _improved(self, selections: Sequence[Selection], tightened: Sequence[int],
                   bounds: Sequence[int], room: Resources) -> tuple[Selection, ...] | None:
@@ -182,10 +196,7 @@ class Decider:
         for n, chooser in enumerate(self._choosers):
             if tightened[n] == bounds[n]:
                 continue
-            others = sum((each.resources for k, each in enumerate(made) if k != n), Resources())
-            left = Resources(**{kind: amount - getattr(others, kind)
-                                for kind, amount in room.items()})
-            made[n] = lower_latency(chooser, made[n], left)
+            made[n] = lower_latency(chooser, made[n], _left(room, made, n))
             if self._tightened(n, made[n], bounds[n]) != bounds[n]:
                 return None
         return tuple(made)
@@ -287,6 +298,12 @@ class Decider:
             found = combine(options, room, objective="resources", weights=self._weights)
             low, high = (low, share) if found is None else (share, high)
         return low
+
+
+def _left(room: Resources, selections: Sequence[Selection], n: int) -> Resources:
+    """What all networks but one leave."""
+    others = sum((each.resources for k, each in enumerate(selections) if k != n), Resources())
+    return Resources(**{kind: amount - getattr(others, kind) for kind, amount in room.items()})
 
 
 def _shortage(demand: Resources, bound: Resources) -> str:

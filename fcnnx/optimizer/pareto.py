@@ -20,7 +20,8 @@ ROUNDS = 16  # of prices
 STEEPNESS = 2.0  # what is short becomes dearer by so much a round
 # Prices of a front's points, as shares of the budget: all alike, and each scarce kind dear.
 NO_LEANING: Mapping[str, float] = {}
-LEANINGS = (NO_LEANING, {"dsp": 8.0}, {"lut": 8.0}, {"bram18": 8.0})
+LEANINGS = (NO_LEANING, {"dsp": 2.5}, {"dsp": 8.0}, {"dsp": 40.0}, {"lut": 2.5}, {"lut": 8.0},
+            {"bram18": 8.0})
 
 
 def base_prices(budget: Resources, leaning: Mapping[str, float] = NO_LEANING) -> np.ndarray:

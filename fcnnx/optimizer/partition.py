@@ -9,12 +9,20 @@ from ortools.sat.python import cp_model
 from fcnnx.hdl.device import KINDS, Resources
 
 
-__all__ = ["OBJECTIVES", "Combination", "Option", "combine", "score"]
+__all__ = ["OBJECTIVES", "Combination", "Option", "Undecided", "combine", "score"]
 
 
 OBJECTIVES = ("throughput", "fairness", "resources")
 SCALE = 10 ** 9  # of real figures as integers
 EFFORT = 60.0  # deterministic time of the solver: no clock decides
+
+
+class Undecided(Exception):
+    """The solver's effort did not tell whether anything fits."""
+
+    def __init__(self) -> None:
+        super().__init__("Whether the networks fit together could not be told with the effort "
+                         "that is allowed")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -77,9 +85,54 @@ def combine(options: Sequence[Sequence[Option]], budget: Resources, *, objective
     weights : numbers, one for each network
     capped : :class:`bool`
         Whether the budget must be kept; else it only measures.
+
+    Raises
+    ------
+    Undecided
+        If it cannot be told with the effort that is allowed.
     """
     if not all(options):
         return None
+    if objective == "fairness":
+        assert capped, "Without caps, all are as fast as they can be"
+        return _fairest(options, budget, weights)
+    return _combine(options, budget, objective, weights, capped)
+
+
+def _fairest(options, budget, weights) -> Combination | None:
+    """Bisection over the values that the least progress can have: each step is only whether
+    options above it fit, which is easy where the greatest least is hard."""
+    total = math.fsum(weights)
+    shares = [[option.progress * total / weight for option in each]
+              for each, weight in zip(options, weights, strict=True)]
+    values = sorted({share for row in shares for share in row})
+    low, high, impossible, best = -1, len(values), len(values), None
+    while high - low > 1:
+        middle = (low + high) // 2
+        kept = [[k for k, share in enumerate(row) if share >= values[middle]] for row in shares]
+        found = None
+        try:
+            if all(kept):
+                found = _combine([[each[k] for k in ours] for each, ours in
+                                  zip(options, kept, strict=True)], budget, "none", weights, True)
+            if found is None:
+                impossible = middle
+        except Undecided:
+            found = None
+        if found is None:
+            high = middle
+        else:
+            low = middle
+            best = tuple(ours[k] for ours, k in zip(kept, found.picks, strict=True))
+    if best is None:
+        if impossible:
+            raise Undecided
+        return None
+    return Combination(picks=best, gap=1 - values[low] / values[impossible - 1])
+
+
+def _combine(options, budget, objective, weights, capped) -> Combination | None:
+    """:func:`combine` in one model; ``"none"`` asks only for the least of the device."""
     model = cp_model.CpModel()
     chosen = [[model.new_bool_var(f"{n}_{k}") for k in range(len(each))]
               for n, each in enumerate(options)]
@@ -91,20 +144,28 @@ def combine(options: Sequence[Sequence[Option]], budget: Resources, *, objective
     if capped:
         for kind in KINDS:
             model.add(used[kind] <= getattr(budget, kind))
-    goal = _goal(model, options, chosen, used, budget, objective, weights)
-    first = _solve(model, goal)
-    if first is None:
-        return None
-    solver, gap = first
-    model.add(goal >= int(solver.objective_value))
-    model.clear_hints()
-    for row in chosen:
-        for variable in row:
-            model.add_hint(variable, solver.value(variable))
+    solver, gap = None, 0.0
+    if objective != "none":
+        goal = _goal(model, options, chosen, used, budget, objective, weights)
+        first = _solve(model, goal)
+        if first is None:
+            return None
+        solver, gap = first
+        model.add(goal >= int(solver.objective_value))
+        for row in chosen:
+            for variable in row:
+                model.add_hint(variable, solver.value(variable))
     taken = sum(SCALE // getattr(budget, kind) * used[kind] for kind in KINDS
                 if getattr(budget, kind))
-    second = _solve(model, -taken)
-    solver = solver if second is None else second[0]
+    try:
+        second = _solve(model, -taken)
+    except Undecided:
+        if solver is None:
+            raise
+        second = solver, gap
+    if second is None:
+        return None
+    solver, _ = second
     picks = tuple(next(k for k, variable in enumerate(row) if solver.value(variable))
                   for row in chosen)
     return Combination(picks=picks, gap=gap)
@@ -118,14 +179,9 @@ def _goal(model, options, chosen, used, budget, objective, weights):
                    for weight, each, row in zip(weights, options, chosen, strict=True)
                    for option, variable in zip(each, row, strict=True))
     worst = model.new_int_var(-SCALE * 10 ** 6, SCALE * 10 ** 6, "worst")
-    if objective == "fairness":
-        for weight, each, row in zip(weights, options, chosen, strict=True):
-            model.add(worst <= sum(round(SCALE * option.progress * total / weight) * variable
-                                   for option, variable in zip(each, row, strict=True)))
-    else:
-        for kind in KINDS:
-            if amount := getattr(budget, kind):
-                model.add(-worst >= SCALE // amount * used[kind])
+    for kind in KINDS:
+        if amount := getattr(budget, kind):
+            model.add(-worst >= SCALE // amount * used[kind])
     return worst
 
 
@@ -136,6 +192,8 @@ def _solve(model, goal) -> tuple[cp_model.CpSolver, float] | None:
     solver.parameters.num_workers = 1
     solver.parameters.max_deterministic_time = EFFORT
     status = solver.solve(model)
+    if status == cp_model.UNKNOWN:
+        raise Undecided
     if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
         return None
     value, bound = solver.objective_value, solver.best_objective_bound

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from fcnnx.hdl.device import Resources
-from fcnnx.optimizer.partition import OBJECTIVES, Option, combine, score
+from fcnnx.optimizer import partition
+from fcnnx.optimizer.partition import OBJECTIVES, Option, Undecided, combine, score
 
 
 def options(seed, count):
@@ -41,6 +42,14 @@ def test_four_networks_have_a_proven_gap():
     fronts = [options(seed, 150) for seed in range(4)]
     found = combine(fronts, BUDGET * 3, objective="throughput", weights=(1.0, 2.0, 3.0, 1.0))
     assert found.gap == 0
+
+
+def test_what_is_not_told_is_not_claimed(monkeypatch):
+    monkeypatch.setattr(partition, "EFFORT", 0.0)
+    for objective in OBJECTIVES:
+        with pytest.raises(Undecided):
+            combine([options(1, 90), options(2, 90), options(3, 90)], BUDGET,
+                    objective=objective, weights=(1, 1, 1))
 
 
 def test_nothing_fits():
