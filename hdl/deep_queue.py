@@ -45,7 +45,7 @@ class DeepQueue(wiring.Component):
         count = places.bit_length()
         near = OutputQueue.cost(width=width, places=_NEAR_PLACES, device=device)
         return (near + Memory.cost(width=width, depth=places, device=device)
-                + Resources(lut=5 * count, ff=4 * count + Memory.latency + 1))
+                + Resources(lut=7 * count, ff=4 * count + 2))
 
     def elaborate(self, platform):
         m = Module()

@@ -119,7 +119,7 @@ class LoadedMemory(wiring.Component):
         and a word that passes on."""
         parts = math.ceil(width / 32)
         count, address = (parts - 1).bit_length(), max(1, (depth - 1).bit_length())
-        chain = Resources(lut=2 * count + 3 * address // 2 + 3,
+        chain = Resources(lut=count + address // 2 + 2,
                           ff=(32 * parts if parts > 1 else width) + count + address + 35)
         return Memory.cost(width=width, depth=depth, device=device) + chain
 

@@ -78,7 +78,7 @@ class OutputQueue(wiring.Component):
     def cost(*, width: int, places: int, device: Device) -> Resources:
         """What a queue of so many bits and places takes."""
         count = places.bit_length()
-        return Resources(lut=device.lut_ram(width, places) + 4 * count, ff=4 * count + 2)
+        return Resources(lut=device.lut_ram(width, places) + 13 * count // 2 - 3, ff=4 * count + 1)
 
     def elaborate(self, platform):
         m = Module()

@@ -17,7 +17,7 @@ from ..multiplier import LATENCY, dsp_product, lut_product
 from ..operator import Constants, FeatureMap, StreamShape, Timing
 from ..streams import connect_streams
 from .drain import Drain
-from .matvec import LUT_PRODUCT, adder_tree, join_fields, tree_levels
+from .matvec import adder_tree, input_cost, join_fields, product_cost, tree_cost, tree_levels
 from .requantize import Requantization
 from .window import Window, WindowReader, delayed, fewest_for_each
 
@@ -144,11 +144,11 @@ class DepthwiseConvolution:
         return Timing(inputs=(window,), outputs=(output,), cycles=cycles)
 
     def resources(self, device: Device) -> Resources:
-        terms = self.multipliers
-        sums = Resources(lut=terms * 18 + self.sums * self.acc_width,
-                         ff=terms * 26 + self.sums * self.acc_width)
-        products = (Resources(lut=terms * LUT_PRODUCT) if self.lut
-                    else Resources(dsp=terms * device.dsps(8, 8)))
+        terms, kind = self.multipliers, "lut" if self.lut else "dsp"
+        sums = (tree_cost(math.prod(self.part), 16) + Resources(
+            lut=self.acc_width, ff=self.acc_width)) * self.sums
+        products = product_cost(kind, device) * terms + input_cost(
+            kind, self.lanes * math.prod(self.part), device)
         weights = LoadedMemory.cost(width=8 * terms, depth=self.window.groups * self.steps,
                                     device=device)
         return (sums + products + weights + WindowReader.cost(self.window, device)

@@ -12,7 +12,8 @@ from ..memories import Load, LoadedMemory, chain_loads
 from ..multiplier import LATENCY, dsp_product, lut_product, with_carry
 
 
-__all__ = ["RowPair", "adder_tree", "join_fields", "tree_levels"]
+__all__ = ["RowPair", "adder_tree", "input_cost", "join_fields", "product_cost", "tree_cost",
+           "tree_levels"]
 
 
 def tree_levels(terms: int) -> int:
@@ -58,7 +59,43 @@ def adder_tree(m, name: str, terms: list[Value], carries: list[Value] = ()) -> t
     return terms[0], carries
 
 
-LUT_PRODUCT = 62  # look-up tables of an 8 x 8 product
+def tree_cost(terms: int, width: int) -> Resources:
+    """What an adder tree of so many terms of so many bits takes.
+
+    A term that has nothing to be added to passes a level in a register; in three and more in a
+    row, synthesis makes shift registers of look-up tables of them.
+    """
+    cost, passed, waiting = Resources(), 0, width
+    for level in range(tree_levels(terms)):
+        adders, odd = divmod(terms, 2)
+        if not odd or not passed:
+            cost += _passing(passed, waiting)
+            passed, waiting = 0, width + level
+        passed += odd
+        cost += Resources(lut=adders, ff=adders) * (width + level + 1)
+        terms = adders + odd
+    return cost + _passing(passed, waiting)
+
+
+def _passing(levels: int, width: int) -> Resources:
+    return Resources(lut=width) if levels >= 3 else Resources(ff=levels * width)
+
+
+def product_cost(kind: str, device: Device) -> Resources:
+    """What a multiplier of :class:`RowPair` takes, behind its operands' registers."""
+    if kind == "lut":
+        return Resources(lut=64, ff=42)
+    wide = 25 if kind == "packed" else 8
+    # Only in a DSP48E1 does Yosys take registers: the product's two, and the weights' where they
+    # are the operand as they come.
+    inside = device.family == "xc7"
+    taken_in = -8 if kind == "dsp" else 0
+    return Resources(dsp=device.dsps(8, wide), ff=taken_in if inside else 2 * (8 + wide))
+
+
+def input_cost(kind: str, values: int, device: Device) -> Resources:
+    """What the register of so many inputs takes."""
+    return Resources(ff=0 if kind != "lut" and device.family == "xc7" else 8 * values)
 
 
 def row_kind(kind: str, rows: int) -> str:
@@ -140,15 +177,18 @@ class RowPair(wiring.Component):
              device: Device) -> Resources:
         """What it takes."""
         kind = row_kind(kind, rows)
-        tree = rows * sum(math.ceil(columns / 2 ** (level + 1)) * (17 + level)
-                          for level in range(tree_levels(columns)))
-        arithmetic = Resources(
-            dsp={"packed": columns, "dsp": rows * columns, "lut": 0}[kind],
-            lut=tree + rows * acc_width + 20 + (LUT_PRODUCT * rows * columns if kind == "lut"
-                                                else 0),
-            ff=tree + rows * acc_width + 8 * columns + columns // 2 + 30)
+        shared = 1 if kind == "packed" else rows
+        cost = product_cost(kind, device) * (columns * shared)
+        cost += input_cost(kind, columns, device)
+        for row in range(rows):
+            # The upper half of a packed product is a bit wider, and waits for the lower one's sign.
+            upper = kind == "packed" and row
+            cost += tree_cost(columns, 17 if upper else 16)
+            cost += Resources(lut=acc_width, ff=acc_width + (columns if upper else 0))
+        count = max(1, (depth - 1).bit_length())
+        cost += Resources(lut=count // 2 + 2, ff=count)
         width = cls.word_width(rows=rows, columns=columns, kind=kind)
-        return arithmetic + LoadedMemory.cost(width=width, depth=depth, device=device)
+        return cost + LoadedMemory.cost(width=width, depth=depth, device=device)
 
     def elaborate(self, platform):
         m = Module()
