@@ -6,8 +6,9 @@ QuantizeLinear: both roundings are the model's.
 
 import abc
 import dataclasses
+import math
 from collections.abc import Callable
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -17,16 +18,44 @@ from fcnnx.hdl.operators.add import Add
 from fcnnx.hdl.operators.convolution import Convolution, accumulator_width
 from fcnnx.hdl.operators.depthwise import DepthwiseConvolution
 from fcnnx.hdl.operators.global_pool import GlobalAveragePool
+from fcnnx.hdl.operators.multiply import Multiply
 from fcnnx.hdl.operators.pooling import AveragePool
 from fcnnx.hdl.operators.prelu import PRelu
 from fcnnx.hdl.operators.requantize import Requantization
 from fcnnx.hdl.operators.window import Window
 
 from .fixed import channel_scales, common_scales
-from .tensors import Integers, Pointwise, Quantization
+from .graph import Node
+from .tensors import Integers, Pointwise, Quantization, Refused
 
 
-__all__ = ["Greatest", "Group", "Means", "Products", "Slopes", "Sums"]
+__all__ = ["Factors", "Greatest", "Group", "Joined", "Means", "Padded", "Products", "Slopes",
+           "Sums", "Windows"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Windows:
+    """How a kernel slides over a map, rows before columns.
+
+    Parameters
+    ----------
+    kernel, strides, padding, dilations : as in :class:`fcnnx.hdl.operators.window.Window`
+    beyond : pair of :class:`int`
+        Rows at the bottom and columns at the right, of the padding, that only the last windows of
+        a ceil_mode reach.
+    """
+
+    kernel: tuple[int, int]
+    strides: tuple[int, int] = (1, 1)
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    dilations: tuple[int, int] = (1, 1)
+    beyond: tuple[int, int] = (0, 0)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Those of an operator's spec."""
+        return {"kernel": self.kernel, "strides": self.strides, "padding": self.padding,
+                "dilations": self.dilations}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -84,26 +113,28 @@ class Products(Group):
         Dequantised and nothing more.
     input : :class:`FeatureMap`
         Of ``x``, without padding.
-    kernel, strides, padding : as in :class:`Convolution`
-    weights : integers, shape (out_channels, rows, columns, channels), or (channels, rows, columns)
-        of a depthwise one
+    windows : :class:`Windows`
+    weights : integers, shape (out_channels, rows, columns, channels), or (out_channels, rows,
+        columns) of a depthwise one
+        Where there are groups: of the channels of a group.
     scales : floats, shape (out_channels,)
         Of the weights.
     bias : floats, shape (out_channels,)
     rows, columns : :class:`int`
         Of the output.
+    groups : :class:`int`
+        Groups of channels that do not meet; 1 of a depthwise one.
     """
 
     x: Pointwise
     input: FeatureMap
-    kernel: tuple[int, int]
-    strides: tuple[int, int] = (1, 1)
-    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    windows: Windows
     weights: np.ndarray
     scales: np.ndarray
     bias: np.ndarray
     rows: int
     columns: int
+    groups: int = 1
 
     @property
     def integers(self) -> tuple[Integers, ...]:
@@ -113,13 +144,20 @@ class Products(Group):
         """With more bias, shape (out_channels,)."""
         return dataclasses.replace(self, bias=self.bias + constant)
 
+    def parts(self) -> list[Self]:
+        """The convolution of each group; each has the group's channels as its input."""
+        given = self.input.resized(channels=self.input.channels // self.groups)
+        parts = zip(*(np.split(values, self.groups) for values in (
+            self.weights, self.scales, self.bias)), strict=True)
+        return [dataclasses.replace(self, input=given, weights=weights, scales=scales, bias=bias,
+                                    groups=1) for weights, scales, bias in parts]
+
     def operator(self, output: Quantization) -> Operator:
         units = np.float64(self.x.quantization.scale) * self.scales.astype(np.float64)
         sums = self.weights.reshape(len(self.weights), -1).sum(1)
         bias = np.rint(self.bias / units).astype(np.int64) - self.x.quantization.zero * sums
         kind = DepthwiseConvolution if self.weights.ndim == 3 else Convolution
-        return kind(input=self.input, kernel=self.kernel, strides=self.strides,
-                    padding=self.padding, pad=self.x.quantization.zero,
+        return kind(input=self.input, **self.windows.parameters, pad=self.x.quantization.zero,
                     weights=Constants(self.weights), bias=Constants(bias),
                     requantization=self.requantization(units, output),
                     output=output.map(self.rows, self.columns, len(self.weights)),
@@ -128,33 +166,43 @@ class Products(Group):
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Means(Group):
-    """Average pooling; over the whole map where ``kernel`` is None, as in :class:`Products`
-    otherwise."""
+    """Average pooling; over the whole map where there are no windows.
+
+    Parameters
+    ----------
+    x, input, windows : as in :class:`Products`
+    excluded : four :class:`int`
+        Rows and columns of the padding that do not count, as in :class:`AveragePool`.
+    """
 
     x: Pointwise
     input: FeatureMap
-    kernel: tuple[int, int] | None = None
-    strides: tuple[int, int] = (1, 1)
-    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    windows: Windows | None = None
+    excluded: tuple[int, int, int, int] = (0, 0, 0, 0)
 
     @property
     def integers(self) -> tuple[Integers, ...]:
         return (self.x.integers,)
 
     def operator(self, output: Quantization) -> Operator:
-        count = self.input.pixels if self.kernel is None else self.kernel[0] * self.kernel[1]
-        zero = self.x.quantization.zero
-        requantization = self.requantization(np.float64(self.x.quantization.scale) / count, output)
-        if self.kernel is None:
-            return GlobalAveragePool(input=self.input, bias=-zero * count,
-                                     requantization=requantization,
+        unit, zero = np.float64(self.x.quantization.scale), self.x.quantization.zero
+        if self.windows is None:
+            return GlobalAveragePool(input=self.input, bias=-zero * self.input.pixels,
+                                     requantization=self.requantization(unit / self.input.pixels,
+                                                                        output),
                                      output=output.map(1, 1, self.input.channels))
-        rows, columns = Window(input=self.input, kernel=self.kernel, strides=self.strides,
-                               padding=self.padding).positions
-        return AveragePool(input=self.input, kernel=self.kernel, strides=self.strides,
-                           padding=self.padding, pad=zero, bias=-zero * count,
-                           requantization=requantization,
-                           output=output.map(rows, columns, self.input.channels))
+        window = Window(input=self.input, **self.windows.parameters)
+        counts = np.unique(window.counts(self.excluded))
+        if counts[0] == 0:
+            raise Refused("one of its windows holds nothing but padding.")
+        scales, shift = common_scales(unit / np.float64(output.scale) / counts)
+        low, high = output.range(self.low, self.high)
+        return AveragePool(input=self.input, **self.windows.parameters, pad=zero,
+                           excluded=self.excluded, bias=-zero * math.prod(self.windows.kernel),
+                           requantization=Requantization(
+                               multiplier=Constants(scales), shift=shift, zero=output.zero,
+                               low=low, high=high),
+                           output=output.map(*window.positions, self.input.channels))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -176,6 +224,27 @@ class Sums(Group):
         return Add(operands=self.maps, zeros=tuple(each.zero for each in quantizations),
                    scales=tuple(map(int, scales)), shift=shift, zero=output.zero, low=low,
                    high=high, output=output.map(*self.maps[0].shape))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Factors(Group):
+    """The product of two activations; the second may be one pixel for the map of the first."""
+
+    terms: tuple[Pointwise, Pointwise]
+    maps: tuple[FeatureMap, FeatureMap]
+
+    @property
+    def integers(self) -> tuple[Integers, ...]:
+        return tuple(term.integers for term in self.terms)
+
+    def operator(self, output: Quantization) -> Operator:
+        first, second = (term.quantization for term in self.terms)
+        scales, shift = common_scales(np.array([
+            np.float64(first.scale) * np.float64(second.scale) / np.float64(output.scale)]))
+        low, high = output.range(self.low, self.high)
+        return Multiply(operands=self.maps, zeros=(first.zero, second.zero), scale=int(scales[0]),
+                        shift=shift, zero=output.zero, low=low, high=high,
+                        output=output.map(*self.maps[0].shape))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -202,6 +271,53 @@ class Slopes(Group):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Joined:
+    """Channels side by side: of activations, and constant ones.
+
+    Parameters
+    ----------
+    name, index : as of :class:`Group`
+    terms : tuple of :class:`Pointwise`, and of floats, shape (channels,)
+        Each activation a map of the output's rows and columns.
+    """
+
+    name: str
+    index: np.ndarray
+    terms: tuple[Pointwise | np.ndarray, ...]
+
+    def view(self, change: Callable[[np.ndarray], np.ndarray]) -> Self:
+        return dataclasses.replace(self, index=change(self.index))
+
+    def then(self, node: Node, function: Callable[[np.ndarray], np.ndarray]) -> Self:
+        """With a function applied to each element."""
+        terms = tuple(each.then(node, function) if isinstance(each, Pointwise) else function(each)
+                      for each in self.terms)
+        return dataclasses.replace(self, terms=terms)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Padded:
+    """Rows and columns of a constant, which may be no value of the input, around a map.
+
+    Parameters
+    ----------
+    name : as of :class:`Group`
+    index, padding : as of :class:`Integers`
+    x : :class:`Pointwise`
+    value : :class:`float`
+    """
+
+    name: str
+    index: np.ndarray
+    x: Pointwise
+    padding: tuple[int, int, int, int]
+    value: float
+
+    def view(self, change: Callable[[np.ndarray], np.ndarray]) -> Self:
+        return dataclasses.replace(self, index=change(self.index))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Greatest:
     """Max pooling of floats that are quantised only after it: quantising keeps order, so that it
     may come first.
@@ -210,18 +326,15 @@ class Greatest:
     ----------
     name, index : as of :class:`Group`
     inner : :class:`Group` or :class:`Pointwise`
-    axes : tuple of :class:`int`
-        Of rows, columns and channels, in the pooled tensor.
-    kernel, strides, padding : as in :class:`MaxPool`
+        Of the shape (1, channels, rows, columns).
+    windows : :class:`Windows` or None
+        None where it goes over the whole map.
     """
 
     name: str
     index: np.ndarray
-    inner: Group | Pointwise
-    axes: tuple[int, int, int]
-    kernel: tuple[int, int]
-    strides: tuple[int, int]
-    padding: tuple[int, int, int, int]
+    inner: Any
+    windows: Windows | None
 
     def view(self, change: Callable[[np.ndarray], np.ndarray]) -> Self:
         return dataclasses.replace(self, index=change(self.index))

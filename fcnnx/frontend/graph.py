@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import io
 import logging
 import warnings
@@ -86,6 +87,8 @@ class Graph:
         Of all tensors whose shape is known.
     types : mapping of :class:`str` to :class:`numpy.dtype`
         Likewise.
+    opset : :class:`int`
+        Version of ONNX's operators.
     """
 
     nodes: tuple[Node, ...]
@@ -94,6 +97,12 @@ class Graph:
     constants: Mapping[str, np.ndarray]
     shapes: Mapping[str, tuple[int, ...]]
     types: Mapping[str, np.dtype]
+    opset: int
+
+    @functools.cached_property
+    def used(self) -> frozenset[str]:
+        """Tensors that a node or an output needs."""
+        return frozenset(self.outputs).union(*(node.inputs for node in self.nodes))
 
     @classmethod
     def read(cls, model: onnx.ModelProto) -> "Graph":
@@ -111,7 +120,9 @@ class Graph:
                 types[info.name] = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
         return cls(nodes=tuple(_nodes(graph)), constants=constants, shapes=shapes, types=types,
                    inputs=tuple(x.name for x in graph.input if x.name not in constants),
-                   outputs=tuple(x.name for x in graph.output))
+                   outputs=tuple(x.name for x in graph.output),
+                   opset=next(each.version for each in model.opset_import
+                              if each.domain in ("", "ai.onnx")))
 
 
 def _nodes(graph: onnx.GraphProto) -> Iterator[Node]:

@@ -12,12 +12,14 @@ import onnx
 from fcnnx.errors import BadInput, Problem
 from fcnnx.network import Network, Port
 
+from .affine import fold_affine, plain_arithmetic
 from .graph import Graph, Node, first_line, quiet, session
 from .load import ModelSource, check_weights, infer, load
 from .lower import OPERATORS
-from .operands import Context
+from .operands import Context, is_constant
 from .quantize import check_calibration, quantize, random_inputs
-from .simplify import fold_constants, is_quantized, simplify_float
+from .regions import MOVING
+from .simplify import basic_passes, fold_constants, is_quantized
 from .stages import Stages
 from .tensors import Given, Hosted, Integers, Origin, Pointwise, Refused
 
@@ -27,6 +29,7 @@ __all__ = ["Imported", "import_models"]
 
 NO_CALIBRATION = ("No calibration data: the model was quantised with random inputs, and its "
                   "accuracy means nothing. Give some with --calibration.")
+SILENT = {*MOVING, "QuantizeLinear", "DequantizeLinear"}  # not worth telling
 UNUSED_CALIBRATION = "The model is quantised already: its calibration data were not used."
 
 
@@ -116,7 +119,7 @@ def _prepare(source: ModelSource) -> _Prepared:
     if not problems:
         problems += _run(source.name, model)
     if not quantized and not problems:
-        model = infer(source.name, simplify_float(model))
+        model = _simplify(source.name, model)
     graph = Graph.read(model)
     warnings = tuple(f"The input {name!r} is not used." for name in inputs
                      if name not in graph.inputs)
@@ -130,6 +133,12 @@ def _prepare(source: ModelSource) -> _Prepared:
         warnings += (UNUSED_CALIBRATION,)
     return _Prepared(source=source, model=model, graph=graph, float_model=not quantized,
                      warnings=warnings)
+
+
+def _simplify(name: str, model: onnx.ModelProto) -> onnx.ModelProto:
+    """A float model prepared for quantisation."""
+    model = infer(name, basic_passes(plain_arithmetic(model)))
+    return infer(name, fold_affine(model))
 
 
 def _run(name: str, model: onnx.ModelProto) -> list[Problem]:
@@ -187,20 +196,22 @@ def _lower(name: str, graph: Graph,
     problems = []
     for tensor in graph.inputs:
         values[tensor] = _entering(stages, tensor, graph)
-    hosted = []
+    hosted: dict[str, None] = {}
     for node in graph.nodes:
         try:
-            values[node.outputs[0]] = result = _lower_node(node, stages, values, graph)
+            results = _lower_node(node, stages, values, graph)
         except (Refused, ValueError) as error:
             remedy = error.remedy if isinstance(error, Refused) else ""
             problems.append(_problem(f"{name}: {node}", str(error), remedy))
-            result = values[node.outputs[0]] = _Broken()
-        if isinstance(result, Hosted) and node.op in ("Softmax", "Sigmoid"):
-            hosted.append(f"{node} is computed on the host, after the hardware.")
+            results = (_Broken(),) * len(node.outputs)
+        values |= zip(node.outputs, results, strict=False)
+        if isinstance(results[0], Hosted):
+            hosted |= _computed_there(node, [values[each] for each in node.inputs if each])
     outputs = []
     for tensor in graph.outputs:
         try:
             outputs += [(tensor, origin) for origin in _leaving(stages, values[tensor])]
+            hosted |= _computed_there(None, [values[tensor]])
         except Refused as error:
             problems.append(_problem(f"{name}: output {tensor!r}", error.reason, error.remedy))
     if not problems:
@@ -211,8 +222,17 @@ def _lower(name: str, graph: Graph,
     if problems:
         raise BadInput(*problems)
     network = Network(name=name, inputs=inputs, stages=kept, outputs=ports,
-                      warnings=(*warnings, *hosted))
+                      warnings=(*warnings, *(f"{node} is computed on the host, after the "
+                                             "hardware." for node in hosted)))
     return network, layers
+
+
+def _computed_there(node: Node | None, values: list[Any]) -> dict[str, None]:
+    """Nodes that the host computes: one of them, and functions of integers that leave."""
+    names = [each for value in values if isinstance(value, Pointwise) for each in value.nodes]
+    if node is not None and node.op not in SILENT:
+        names.append(str(node))
+    return dict.fromkeys(names)
 
 
 def _problem(where: str, reason: str, remedy: str) -> Problem:
@@ -227,12 +247,28 @@ def _entering(stages: Stages, tensor: str, graph: Graph) -> Any:
     return stages.input(tensor, tensor, index, graph.types[tensor] == np.int8)
 
 
-def _lower_node(node: Node, stages: Stages, values: dict[str, Any], graph: Graph) -> Any:
+def _lower_node(node: Node, stages: Stages, values: dict[str, Any], graph: Graph) -> tuple:
+    """The outputs of a node, those that nothing uses left out."""
     inputs = [values[tensor] if tensor else None for tensor in node.inputs]
     if any(isinstance(each, _Broken) for each in inputs):
-        return _Broken()
-    return OPERATORS[node.op].lower(
-        Context(node=node, stages=stages, shapes=graph.shapes, types=graph.types), *inputs)
+        return (_Broken(),) * len(node.outputs)
+    operator = OPERATORS[node.op]
+    constants = frozenset(name for name, each in zip(node.inputs, inputs, strict=True)
+                          if each is not None and is_constant(each))
+    given = [each for name, each in zip(node.inputs, inputs, strict=True)
+             if each is not None and name not in constants]
+    hosted = [each for each in given if isinstance(each, Hosted)]
+    if hosted and operator.after_host and len(hosted) == len(given):
+        return (Hosted(tuple(dict.fromkeys(origin for each in hosted
+                                           for origin in each.origins))),)
+    result = operator.lower(
+        Context(node=node, stages=stages, shapes=graph.shapes, types=graph.types,
+                opset=graph.opset, constants=constants), *inputs)
+    results = result if isinstance(result, tuple) else (result,)
+    more = [tensor for tensor in node.outputs[len(results):] if tensor in graph.used]
+    if more:
+        raise Refused(f"its output {more[0]!r} is not supported.", "Export it without.")
+    return results
 
 
 def _leaving(stages: Stages, value: Any) -> tuple[Origin, ...]:

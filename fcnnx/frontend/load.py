@@ -62,8 +62,11 @@ def load(source: ModelSource) -> onnx.ModelProto:
     path = pathlib.Path(source.path)
     model = _read(path)
     _check_types(source, model)
+    batched = onnx.ModelProto()
+    batched.CopyFrom(model)
     _bind(source, model)
     _check(path, model)
+    _check_batch(source, batched, model)
     return infer(source.name, _convert(source, model))
 
 
@@ -198,6 +201,34 @@ def _bind_input(source: ModelSource, given: onnx.ValueInfoProto) -> list[Problem
             where=where, reason=f"The input is dynamic in {plural} {' and '.join(unbound)}.",
             remedy=f"{example}{sizes} (an example)."))
     return problems
+
+
+def _check_batch(source: ModelSource, batched: onnx.ModelProto, model: onnx.ModelProto) -> None:
+    """Whether nothing but the first dimension of its tensors changed as the batch became one.
+
+    Parameters
+    ----------
+    batched, model : before and after
+    """
+    def shapes(model: onnx.ModelProto) -> dict[str, list[int]]:
+        with quiet():
+            graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+        fixed = {each.name for each in graph.initializer}
+        tensors = [*graph.input, *graph.value_info, *graph.output]
+        return {each.name: [dim.dim_value for dim in each.type.tensor_type.shape.dim]
+                for each in tensors if each.name not in fixed}
+
+    before, after = shapes(batched), shapes(model)
+    batches = {before[each.name][0] for each in model.graph.input if before.get(each.name)}
+    batch = max(batches, default=0)
+    if batch < 2:
+        return
+    for name, shape in before.items():
+        if 0 not in shape and name in after and [batch, *after[name][1:]] != shape:
+            raise BadInput(Problem(
+                where=source.name, reason=f"The first dimension of its inputs, {batch}, is taken "
+                f"for the batch, and becomes 1; but that of {name!r}, of the shape {shape}, is "
+                "not.", remedy="Export the model with a batch of 1."))
 
 
 def _convert(source: ModelSource, model: onnx.ModelProto) -> onnx.ModelProto:

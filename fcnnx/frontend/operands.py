@@ -2,23 +2,22 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from fcnnx.hdl.operator import FeatureMap
 
+from .fuse import Windows
 from .graph import Node
 from .stages import Stages
 from .tensors import Hosted, Integers, Pointwise, Refused, Weights
 
 
-__all__ = ["NCHW", "Context", "bias_of", "check_windows", "floats", "is_constant", "kernel_of",
-           "per_channel", "quantized", "raster_index", "take_padding", "window_of"]
+__all__ = ["Context", "bias_of", "floats", "is_constant", "kernel_of", "per_channel", "planar",
+           "pointwise", "quantized", "raster_index", "take_padding", "windows_of"]
 
-
-NCHW = (2, 3, 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,12 +30,18 @@ class Context:
     stages : :class:`Stages`
     shapes, types : mappings
         Of the graph's tensors.
+    opset : :class:`int`
+        Version of ONNX's operators.
+    constants : set of :class:`str`
+        Inputs of the node that depend on nothing.
     """
 
     node: Node
     stages: Stages
     shapes: Mapping[str, tuple[int, ...]]
     types: Mapping[str, np.dtype]
+    opset: int
+    constants: frozenset[str]
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -55,12 +60,17 @@ def quantized(x: Any) -> Pointwise:
     if isinstance(x, Pointwise) and not x.functions:
         return x
     if isinstance(x, Hosted):
-        raise Refused("it follows a Softmax or Sigmoid, which are computed at an output only.",
+        raise Refused("it follows an operator that is computed on the host, at an output only.",
                       "End the model there.")
-    if isinstance(x, (np.ndarray, Weights)):
+    if is_constant(x):
         raise Refused("its first input is constant.", "Put the constant second.")
     raise Refused("its input is not quantised.",
                   "Put QuantizeLinear and DequantizeLinear before it, or give the float model.")
+
+
+def pointwise(x: Any) -> Pointwise:
+    """An activation that has been dequantised, and maybe gone through functions since."""
+    return x if isinstance(x, Pointwise) else quantized(x)
 
 
 def floats(x: Any) -> np.ndarray:
@@ -122,30 +132,57 @@ def bias_of(x: Any, channels: int) -> np.ndarray:
     return np.broadcast_to(floats(x).astype(np.float64).ravel(), (channels,))
 
 
-def window_of(context: Context, taken: FeatureMap,
-            kernel: tuple[int, ...]) -> tuple[tuple[int, int], tuple[int, int, int, int]]:
-    """Strides and padding."""
-    if len(kernel) != 2:
-        raise Refused(f"it has {len(kernel)} spatial dimensions.",
-                      "Two-dimensional operators are supported.")
-    if any(each != 1 for each in context.attribute("dilations", ())):
-        raise Refused("dilation is not supported.")
-    strides = tuple(context.attribute("strides", (1, 1)))
+def windows_of(context: Context, taken: FeatureMap, kernel: Sequence[int]) -> Windows:
+    """Windows of a node over a map.
+
+    Parameters
+    ----------
+    kernel : one or two sizes
+
+    Raises
+    ------
+    Refused
+        If padding is negative.
+    """
+    count = len(kernel)
+    sizes = (taken.rows, taken.columns)
+
+    def pair(values: Sequence[int], fill: int) -> tuple[int, int]:
+        return (int(values[-2]) if count > 1 else fill, int(values[-1]))
+
+    kernel = pair(kernel, 1)
+    strides = pair(context.attribute("strides", (1, 1)), 1)
+    dilations = pair(context.attribute("dilations", (1, 1)), 1)
+    extent = tuple((size - 1) * step + 1 for size, step in zip(kernel, dilations, strict=True))
     automatic = context.attribute("auto_pad", "NOTSET")
-    padding = tuple(context.attribute("pads", (0, 0, 0, 0)))
-    if automatic == "VALID":
-        padding = (0, 0, 0, 0)
-    elif automatic != "NOTSET":
-        begin, end = [], []
-        for size, reach, stride in zip((taken.rows, taken.columns), kernel, strides, strict=True):
-            total = max((math.ceil(size / stride) - 1) * stride + reach - size, 0)
-            less, more = total // 2, total - total // 2
-            begin.append(less if automatic == "SAME_UPPER" else more)
-            end.append(more if automatic == "SAME_UPPER" else less)
-        padding = (*begin, *end)
-    if min(padding) < 0:
+    given = context.attribute("pads", (0, 0, 0, 0)) if automatic == "NOTSET" else (0, 0, 0, 0)
+    before, after = pair(given[:len(given) // 2], 0), pair(given[len(given) // 2:], 0)
+    if automatic.startswith("SAME"):
+        total = [max((math.ceil(size / stride) - 1) * stride + reach - size, 0)
+                 for size, reach, stride in zip(sizes, extent, strides, strict=True)]
+        less, more = tuple(each // 2 for each in total), tuple(-(-each // 2) for each in total)
+        before, after = (less, more) if automatic == "SAME_UPPER" else (more, less)
+    if min(*before, *after) < 0:
         raise Refused("negative padding is not supported.")
-    return strides, padding
+    positions = pair(context.shape[2:], 1)
+    beyond = tuple(max(0, (at - 1) * stride + reach - size - low - high)
+                   for at, stride, reach, size, low, high in zip(
+                       positions, strides, extent, sizes, before, after, strict=True))
+    if positions == (1, 1):
+        strides = (1, 1)
+    return Windows(kernel=kernel, strides=strides, dilations=dilations, beyond=beyond,
+                   padding=(*before, after[0] + beyond[0], after[1] + beyond[1]))
+
+
+def planar(x: Any) -> Any:
+    """A tensor of one or two spatial dimensions as one of two: those of one have a single row."""
+    rank = x.index.ndim
+    if rank == 3:
+        return x.view(lambda index: index[:, :, None])
+    if rank != 4:
+        raise Refused(f"its input has {rank} dimensions.",
+                      "Maps have a batch, channels, and one or two spatial dimensions.")
+    return x
 
 
 def take_padding(x: Pointwise, padding: tuple[int, int, int, int]) -> tuple[
@@ -156,15 +193,3 @@ def take_padding(x: Pointwise, padding: tuple[int, int, int, int]) -> tuple[
         return integers, padding
     top, left, bottom, right = (a + b for a, b in zip(integers.padding, padding, strict=True))
     return dataclasses.replace(integers, padding=(0, 0, 0, 0)), (top, left, bottom, right)
-
-
-def check_windows(context: Context, taken: FeatureMap, kernel: tuple[int, int],
-                   strides: tuple[int, int], padding: tuple[int, int, int, int]) -> None:
-    """Refuses windows that reach over the padded map, or hold nothing but padding."""
-    top, left, bottom, right = padding
-    rest = ((taken.rows + top + bottom - kernel[0]) % strides[0],
-            (taken.columns + left + right - kernel[1]) % strides[1])
-    if context.attribute("ceil_mode", 0) and any(rest):
-        raise Refused("ceil_mode is not supported.", "Export it with floor, and pad before it.")
-    if max(top, bottom) >= kernel[0] or max(left, right) >= kernel[1]:
-        raise Refused(f"its padding {list(padding)} is as large as its kernel {list(kernel)}.")

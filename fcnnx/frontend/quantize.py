@@ -11,14 +11,17 @@ import onnxruntime.quantization as ortq
 from fcnnx.errors import Problem
 
 from .graph import Graph, quiet
+from .regions import DOMAIN, HOSTED, MOVING, UNARY, expand_functions, make_functions
 
 
 __all__ = ["check_calibration", "quantize", "random_inputs"]
 
 
-QUANTIZED = ("Conv", "Gemm", "MatMul", "MaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean",
-             "Relu", "Clip", "PRelu", "LeakyRelu", "Add", "Sum", "Pad", "Flatten", "Reshape",
-             "Squeeze", "Unsqueeze", "Transpose")
+QUANTIZED = (*UNARY, *MOVING, "Add", "AveragePool", "Clip", "Concat", "Conv", "Gemm",
+             "GlobalAveragePool", "GlobalMaxPool", "MatMul", "MaxPool", "Mul", "PRelu", "Pad",
+             "ReduceMax", "ReduceMean", "Relu", "Resize", "Slice", "Split", "Sub", "Sum",
+             "Upsample")
+AT_OUTPUT = ("Sigmoid", "Tanh")  # better on the host than in 8 bits
 RANDOM_SAMPLES = 16
 
 
@@ -99,15 +102,49 @@ def quantize(model: onnx.ModelProto, graph: Graph,
     inputs = calibration or random_inputs(graph, RANDOM_SAMPLES, seed=0)
     inputs = {name: np.asarray(values).astype(graph.types[name])
               for name, values in inputs.items()}
+    left = _left_to_host(graph)
+    anchored = _anchored(model, graph)
+    functions = make_functions(anchored, Graph.read(anchored), left)
+    own = [each.op_type for each in functions.graph.node if each.domain == DOMAIN]
     with tempfile.TemporaryDirectory() as folder, quiet():
         given, path = pathlib.Path(folder) / "float.onnx", pathlib.Path(folder) / "quantized.onnx"
-        onnx.save(model, given)
+        onnx.save(functions, given)
         ortq.quantize_static(
             str(given), str(path), _Samples(inputs), quant_format=ortq.QuantFormat.QDQ,
-            op_types_to_quantize=list(QUANTIZED), per_channel=True,
-            activation_type=ortq.QuantType.QInt8, weight_type=ortq.QuantType.QInt8)
+            op_types_to_quantize=[*QUANTIZED, *own], nodes_to_exclude=left,
+            per_channel=True, activation_type=ortq.QuantType.QInt8,
+            weight_type=ortq.QuantType.QInt8,
+            extra_options={"ForceQuantizeNoInputCheck": True})
         quantized = onnx.load(path)
-    return _float_slopes(model, quantized)
+    return _float_slopes(model, expand_functions(quantized))
+
+
+def _anchored(model: onnx.ModelProto, graph: Graph) -> onnx.ModelProto:
+    """With something that the quantiser knows between the inputs and what the host computes."""
+    anchored = onnx.ModelProto()
+    anchored.CopyFrom(model)
+    heads = {}
+    for node in anchored.graph.node:
+        if node.op_type in HOSTED and node.input[0] in graph.inputs:
+            x = node.input[0]
+            heads[x] = onnx.helper.make_node("Identity", [x], [f"{x}_entered"], name=f"{x}_enters")
+            node.input[0] = f"{x}_entered"
+    for head in heads.values():
+        anchored.graph.node.insert(0, head)
+    return anchored
+
+
+def _left_to_host(graph: Graph) -> list[str]:
+    """Nodes of which only outputs come, without a further operator of the hardware."""
+    left = []
+    needed: set[str] = set()  # by the hardware
+    for node in reversed(graph.nodes):
+        free = needed.isdisjoint(node.outputs)
+        if free and node.op in AT_OUTPUT and node.inputs[0] not in graph.inputs:
+            left.append(node.name)
+        elif not free or node.op not in (*MOVING, *HOSTED):
+            needed.update(node.inputs)
+    return left
 
 
 def _float_slopes(model: onnx.ModelProto, quantized: onnx.ModelProto) -> onnx.ModelProto:

@@ -11,7 +11,7 @@ import onnxruntime
 from .graph import quiet
 
 
-__all__ = ["fold_constants", "is_quantized", "simplify_float"]
+__all__ = ["basic_passes", "fold_constants", "fold_into_gemm", "is_quantized", "with_nodes"]
 
 
 def is_quantized(model: onnx.ModelProto) -> bool:
@@ -50,11 +50,11 @@ def fold_constants(model: onnx.ModelProto, *, quantized: bool) -> onnx.ModelProt
             continue
         for name, value in zip(node.output, results, strict=False):
             values[name] = np.asarray(value)
-    return _with(model, nodes, values)
+    return with_nodes(model, nodes, values)
 
 
-def _with(model: onnx.ModelProto, nodes: list[onnx.NodeProto],
-          values: dict[str, np.ndarray]) -> onnx.ModelProto:
+def with_nodes(model: onnx.ModelProto, nodes: list[onnx.NodeProto],
+               values: dict[str, np.ndarray]) -> onnx.ModelProto:
     """The model with these nodes, and those values that they use; what is not used goes."""
     used = {each.name for each in model.graph.output}
     kept = []
@@ -73,13 +73,9 @@ def _with(model: onnx.ModelProto, nodes: list[onnx.NodeProto],
     return result
 
 
-def simplify_float(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A float model prepared for quantisation.
-
-    onnxruntime's basic passes fold constants, and BatchNormalization and constant Add after Conv
-    into its weights, and make Gemm of MatMul and Add; normalisations that follow no Conv become
-    depthwise convolutions of one pixel.
-    """
+def basic_passes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A float model after onnxruntime's basic passes: they fold constants, and BatchNormalization
+    and constant Add after Conv into its weights, and make Gemm of MatMul and Add."""
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.log_severity_level = 4
@@ -95,7 +91,7 @@ def simplify_float(model: onnx.ModelProto) -> onnx.ModelProto:
     imports = [each for each in simple.opset_import if each.domain in used]
     del simple.opset_import[:]
     simple.opset_import.extend(imports)
-    return _normalizations(_plain_gemms(simple))
+    return _plain_gemms(simple)
 
 
 def _plain_gemms(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -109,44 +105,17 @@ def _plain_gemms(model: onnx.ModelProto) -> onnx.ModelProto:
         bias = values[node.input[2]].ndim if len(node.input) > 2 and node.input[2] else 1
         if bias != 1 or any(factor != 1 for factor in factors):
             rows = values[node.input[1]].shape[0 if _transposed(node) else 1]
-            _fold_into_gemm(node, values, np.ones(rows, np.float32), np.zeros(rows, np.float32))
-    return _with(model, list(model.graph.node), values)
+            fold_into_gemm(node, values, np.ones(rows, np.float32), np.zeros(rows, np.float32))
+    return with_nodes(model, list(model.graph.node), values)
 
 
 def _transposed(gemm: onnx.NodeProto) -> bool:
     return any(each.name == "transB" and each.i for each in gemm.attribute)
 
 
-def _normalizations(model: onnx.ModelProto) -> onnx.ModelProto:
-    values = {each.name: onnx.numpy_helper.to_array(each) for each in model.graph.initializer}
-    nodes = []
-    gemms = {node.output[0]: node for node in model.graph.node if node.op_type == "Gemm"}
-    uses = [name for node in model.graph.node for name in node.input]
-    uses += [each.name for each in model.graph.output]
-    for node in model.graph.node:
-        if node.op_type != "BatchNormalization" or any(name not in values
-                                                       for name in node.input[1:]):
-            nodes.append(node)
-            continue
-        epsilon = next((each.f for each in node.attribute if each.name == "epsilon"), 1e-5)
-        gamma, beta, mean, variance = (values[name] for name in node.input[1:])
-        factor = (gamma / np.sqrt(variance + np.float32(epsilon))).astype(np.float32)
-        offset = (beta - mean * factor).astype(np.float32)
-        gemm = gemms.get(node.input[0])
-        if gemm is not None and uses.count(node.input[0]) == 1 and gemm.input[1] in values:
-            _fold_into_gemm(gemm, values, factor, offset)
-            gemm.output[0] = node.output[0]
-            continue
-        weights, bias = f"{node.output[0]}_weight", f"{node.output[0]}_bias"
-        values[weights], values[bias] = factor.reshape(-1, 1, 1, 1), offset
-        nodes.append(onnx.helper.make_node(
-            "Conv", [node.input[0], weights, bias], [node.output[0]], name=node.name,
-            kernel_shape=[1, 1], group=len(factor)))
-    return _with(model, nodes, values)
-
-
-def _fold_into_gemm(gemm: onnx.NodeProto, values: dict[str, np.ndarray],
-                    factor: np.ndarray, offset: np.ndarray) -> None:
+def fold_into_gemm(gemm: onnx.NodeProto, values: dict[str, np.ndarray],
+                   factor: np.ndarray, offset: np.ndarray) -> None:
+    """Multiplies outputs and adds to them, in the weights; shapes (outputs,)."""
     attributes = {each.name: onnx.helper.get_attribute_value(each) for each in gemm.attribute}
     weights = values[gemm.input[1]]
     if not _transposed(gemm):

@@ -2,18 +2,23 @@
 
 import dataclasses
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
 from fcnnx.hdl.engine import Source, Stage
-from fcnnx.hdl.operator import Constants, Operator
+from fcnnx.hdl.operator import Constants, FeatureMap, Operator
+from fcnnx.hdl.operators.concat import Concat, PadChannels
+from fcnnx.hdl.operators.global_max_pool import GlobalMaxPool
 from fcnnx.hdl.operators.pad import Pad
 from fcnnx.hdl.operators.pooling import MaxPool
+from fcnnx.hdl.operators.resize import Upsample
+from fcnnx.hdl.operators.slice import Slice
 from fcnnx.hdl.operators.table import Table
 from fcnnx.network import Port
 
-from .fuse import Greatest, Group
-from .tensors import Given, Integers, Origin, Pointwise, Quantization, Refused
+from .fuse import Greatest, Group, Joined, Padded, Products, Windows
+from .tensors import NCHW, Given, Integers, Origin, Pointwise, Quantization, Refused
 
 
 __all__ = ["Stages"]
@@ -69,22 +74,66 @@ class Stages:
                 self._padded[key].name_tensor(integers.tensor, integers.index)
         return Integers(self._padded[key], integers.index)
 
-    def pool(self, name: str, integers: Integers, axes: tuple[int, int, int],
-             kernel: tuple[int, int], strides: tuple[int, int],
-             padding: tuple[int, int, int, int], index: np.ndarray) -> Integers:
-        """Max pooling of integers; ``index`` as of the result."""
-        operator = MaxPool(input=integers.as_map(axes), kernel=kernel, strides=strides,
-                           padding=padding)
+    def pool(self, name: str, integers: Integers, windows: Windows | None,
+             index: np.ndarray) -> Integers:
+        """Max pooling of integers of the shape (1, channels, rows, columns), over the whole map
+        where there are no windows; ``index`` as of the result."""
+        given = integers.as_map(NCHW)
+        operator: Operator = GlobalMaxPool(input=given) if windows is None else \
+            MaxPool(input=given, **windows.parameters)
         return Integers(self.stage(name, operator, [integers]), index)
 
-    def quantize(self, name: str, x: Given | Pointwise | Group | Greatest, output: Quantization,
-                 tensor: str) -> Integers:
-        """What QuantizeLinear makes of floats."""
+    def cut(self, name: str, integers: Integers, index: np.ndarray) -> Integers:
+        """Some of the rows, columns and channels of integers.
+
+        Parameters
+        ----------
+        index : integers
+            Those of the tensor's index that stay.
+        """
+        given = integers.settled()
+        plain = self.plain(integers)
+        places = dataclasses.replace(integers, index=index).raster()
+        parts = [np.unique(part) for part in np.unravel_index(places, given.shape)]
+        steps = [int(part[1] - part[0]) if len(part) > 1 else 1 for part in parts]
+        kept = FeatureMap(rows=len(parts[0]), columns=len(parts[1]), channels=len(parts[2]))
+        if kept.size != index.size or steps[2] != 1 or any(
+                (np.diff(part) != step).any() for part, step in zip(parts, steps, strict=True)):
+            raise Refused("what it leaves is not a range of rows, columns and channels.")
+        ranges = [(int(part[0]), int(part[-1]) + 1) for part in parts]
+        origin = plain.origin
+        if any((start, stop) != (0, size) for (start, stop), size in zip(ranges, given.shape,
+                                                                         strict=True)):
+            cut = Slice(input=given, rows=ranges[0], columns=ranges[1], channels=ranges[2])
+            origin = self.stage(name, cut, [plain])
+        if max(steps) > 1:
+            picked = MaxPool(input=origin.map, kernel=(1, 1), strides=(steps[0], steps[1]))
+            origin = self.stage(name, picked, [Integers(origin, index)])
+        of = np.zeros(given.size, np.int64)
+        of[np.ravel_multi_index(np.ix_(*parts), given.shape).ravel()] = np.arange(kept.size)
+        return Integers(origin, of[places])
+
+    def upsample(self, name: str, integers: Integers, factors: tuple[int, int],
+                 index: np.ndarray) -> Integers:
+        """Pixels repeated; of integers as in :meth:`pool`."""
+        operator = Upsample(input=integers.as_map(NCHW), factors=factors)
+        return Integers(self.stage(name, operator, [integers]), index)
+
+    def quantize(self, name: str, x: Any, output: Quantization, tensor: str) -> Integers:
+        """What QuantizeLinear makes of floats: :class:`Given`, :class:`Pointwise`, a group."""
         if isinstance(x, Given):
             return self.input(x.name, tensor, x.index, output.signed)
         if isinstance(x, Greatest):
             inner = self.quantize(x.name, x.inner, output, "")
-            result = self.pool(x.name, inner, x.axes, x.kernel, x.strides, x.padding, x.index)
+            result = self.pool(x.name, inner, x.windows, x.index)
+        elif isinstance(x, Joined):
+            result = self._joined(x, output)
+        elif isinstance(x, Padded):
+            inner = self.plain(self.quantize(x.name, x.x, output, ""))
+            result = dataclasses.replace(inner, index=x.index, padding=x.padding, name=x.name,
+                                         pad=int(output.quantize(x.value)))
+        elif isinstance(x, Products) and x.groups > 1:
+            result = Integers(self._grouped(x, output), x.index)
         elif isinstance(x, Group):
             result = Integers(self.stage(x.name, x.operator(output), x.integers), x.index)
         elif not x.functions and x.quantization == output:
@@ -103,6 +152,48 @@ class Stages:
         operator = Table(input=plain.map, output=output.map(*plain.map.shape),
                          values=Constants(x.table(output)))
         return Integers(self.stage(x.name or name, operator, [plain]), plain.raster())
+
+    def _grouped(self, x: Products, output: Quantization) -> Origin:
+        """A convolution in groups: a slice and a convolution for each, side by side again."""
+        given = self.plain(x.x.integers)
+        results = []
+        for k, part in enumerate(x.parts()):
+            first = k * part.input.channels
+            cut = Slice(input=x.input, rows=(0, x.input.rows), columns=(0, x.input.columns),
+                        channels=(first, first + part.input.channels))
+            origin = self.stage(f"{x.name}_slice", cut, [given])
+            results.append(Integers(self.stage(f"{x.name}_group", part.operator(output), [
+                Integers(origin, np.arange(part.input.size))]), x.index))
+        return self.stage(x.name, Concat(operands=tuple(each.map for each in results)), results)
+
+    def _joined(self, x: Joined, output: Quantization) -> Integers:
+        none = np.zeros(0, np.int64)
+        leading = none
+        parts: list[tuple[np.ndarray, Integers, np.ndarray]] = []  # constants go with activations
+        for term in x.terms:
+            if isinstance(term, Pointwise):
+                integers = self.plain(self.quantize(x.name, term, output, ""))
+                parts.append((leading, integers, none))
+                leading = none
+            elif parts:
+                before, integers, after = parts[-1]
+                parts[-1] = (before, integers, np.concatenate([after, output.quantize(term)]))
+            else:
+                leading = np.concatenate([leading, output.quantize(term)])
+        maps = [self._with_constants(x.name, *part) for part in parts]
+        if len(maps) == 1:
+            return Integers(maps[0].origin, x.index)
+        operator = Concat(operands=tuple(each.map for each in maps))
+        return Integers(self.stage(x.name, operator, maps), x.index)
+
+    def _with_constants(self, name: str, before: np.ndarray, integers: Integers,
+                        after: np.ndarray) -> Integers:
+        """With constant channels before and after."""
+        if not len(before) + len(after):
+            return integers
+        operator = PadChannels(input=integers.map, before=Constants(before),
+                               after=Constants(after))
+        return Integers(self.stage(name, operator, [integers]), integers.index)
 
     def finish(self, outputs: Iterable[tuple[str, Origin]]) -> tuple[
             tuple[Port, ...], tuple[Stage, ...], tuple[Port, ...], tuple[Port, ...]]:

@@ -10,9 +10,14 @@ import numpy.typing as npt
 from fcnnx.hdl.engine import Source
 from fcnnx.hdl.operator import FeatureMap
 
+from .graph import Node
 
-__all__ = ["Given", "Hosted", "Integers", "Origin", "Pointwise", "Quantization", "Refused",
+
+__all__ = ["NCHW", "Given", "Hosted", "Integers", "Origin", "Pointwise", "Quantization", "Refused",
            "Weights", "view_of"]
+
+
+NCHW = (2, 3, 1)  # where rows, columns and channels are in ONNX's maps
 
 
 class Refused(Exception):
@@ -300,13 +305,16 @@ class Pointwise:
     integers : :class:`Integers`
     quantization : :class:`Quantization`
     functions : tuple of functions of 32-bit floats
+    nodes : tuple of :class:`str`
+        Their nodes, with name and operator.
     name : :class:`str`
-        The node of the first of them.
+        The name of the first of them.
     """
 
     integers: Integers
     quantization: Quantization
     functions: tuple[Callable[[np.ndarray], np.ndarray], ...] = ()
+    nodes: tuple[str, ...] = ()
     name: str = ""
 
     @property
@@ -316,15 +324,34 @@ class Pointwise:
     def view(self, change: Callable[[np.ndarray], np.ndarray]) -> "Pointwise":
         return dataclasses.replace(self, integers=self.integers.view(change))
 
-    def then(self, name: str, function: Callable[[np.ndarray], np.ndarray]) -> "Pointwise":
+    def then(self, node: Node, function: Callable[[np.ndarray], np.ndarray]) -> "Pointwise":
         """With one function more."""
         return dataclasses.replace(self, functions=(*self.functions, function),
-                                   name=self.name or name)
+                                   nodes=(*self.nodes, str(node)), name=self.name or node.name)
+
+    def alike(self, other: "Pointwise") -> bool:
+        """Whether each element is made of the same integer as that of the other."""
+        return (self.integers.origin is other.integers.origin
+                and self.integers.padding == other.integers.padding
+                and self.integers.pad == other.integers.pad
+                and self.quantization == other.quantization
+                and np.array_equal(self.index, other.index))
+
+    def joined(self, other: "Pointwise", node: Node,
+               function: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> "Pointwise":
+        """A function of two values that are made of one integer."""
+        nodes = dict.fromkeys((*self.nodes, *other.nodes, str(node)))
+        return dataclasses.replace(
+            self, functions=(lambda x: function(self.apply(x), other.apply(x)),),
+            nodes=tuple(nodes), name=self.name or other.name or node.name)
+
+    def apply(self, x: np.ndarray) -> np.ndarray:
+        """The functions of dequantised values."""
+        for function in self.functions:
+            x = function(x)
+        return x
 
     def table(self, output: Quantization) -> np.ndarray:
         """The quantised results for each integer, from the lowest on."""
-        x = self.quantization.dequantize(np.arange(self.quantization.low,
-                                                   self.quantization.high + 1))
-        for function in self.functions:
-            x = function(x)
-        return output.quantize(x)
+        given = np.arange(self.quantization.low, self.quantization.high + 1)
+        return output.quantize(self.apply(self.quantization.dequantize(given)))

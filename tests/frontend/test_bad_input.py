@@ -63,14 +63,14 @@ def test_weights_in_a_file_that_is_missing(tmp_path):
 
 def test_unsupported_operators_of_all_models_are_named(save):
     first, second = Builder(), Builder()
-    x = first.node("Elu", first.node("Elu", "x"))
+    x = first.node("Cos", first.node("Cos", "x"))
     y = first.node("Tan", x)
     first = save(first.model({"x": (1, 3, 8, 8)}, {y: None}), "first")
     y = second.node("Einsum", "x", equation="nchw->nhwc")
     second = save(second.model({"x": (1, 3, 8, 8)}, {y: None}), "second")
     remedy = "The operator is not supported. The command 'fcnnx ops' lists those that are."
     assert problems(ModelSource("first", first), ModelSource("second", second)) == [
-        f"first: Elu_0, Elu_1 (Elu): {remedy}", f"first: Tan_2 (Tan): {remedy}",
+        f"first: Cos_0, Cos_1 (Cos): {remedy}", f"first: Tan_2 (Tan): {remedy}",
         f"second: Einsum_0 (Einsum): {remedy}"]
 
 
@@ -142,6 +142,33 @@ def test_names_come_from_files():
     assert network_name("models/my net-v1.2.onnx") == "my_net_v1_2"
 
 
+@pytest.mark.parametrize("perm", [(2, 1, 0), (1, 0, 2)])
+def test_a_first_dimension_that_is_no_batch(perm, save):
+    b = Builder()
+    y = b.node("Relu", b.node("Transpose", "x", perm=perm))
+    (problem,) = problems(ModelSource("net", save(b.model({"x": (2, 3, 4)}, {y: None}))))
+    assert problem.startswith("net: The first dimension of its inputs, 2, is taken for the batch")
+
+
+def test_softmax_over_the_batch(save):
+    b = Builder()
+    y = b.node("Softmax", b.node("Conv", "x", b.weights(4, 3, 3, 3)), axis=0)
+    (problem,) = problems(ModelSource("net", save(b.model({"x": (1, 3, 8, 8)}, {y: None}))))
+    assert problem == ("net: Softmax_1 (Softmax): It works along the first dimension, which is the "
+                       "batch.")
+
+
+def test_outputs_that_nothing_makes(save):
+    b = Builder()
+    y = b.node("MaxPool", "x", kernel_shape=(2, 2), outputs=2)
+    model = b.model({"x": (1, 3, 8, 8)}, {y: None})
+    model.graph.output.append(onnx.helper.make_tensor_value_info(
+        "MaxPool_0_out1", onnx.TensorProto.INT64, None))
+    (problem,) = problems(ModelSource("net", save(model)))
+    assert problem == ("net: MaxPool_0 (MaxPool): Its output 'MaxPool_0_out1' is not supported. "
+                       "Export it without.")
+
+
 def test_operator_sets_that_are_too_old(save):
     model = small()
     model.opset_import[0].version = 6
@@ -177,7 +204,7 @@ def test_problems_of_all_models_are_told_together(save, tmp_path):
     broken.write_bytes(b"no")
     b = Builder()
     bad = save(b.model({"x": (1, 3, 8, 8)}, {b.node("Conv", "x", b.weights(
-        4, 3, 3, 3), dilations=(2, 2)): None}), "bad")
+        4, 3, 3, 3)): None}), "bad")
     calibration = {"x": np.ones((0, 3, 8, 8))}
     found = problems(ModelSource("broken", broken), ModelSource("bad", bad, {}, calibration))
     assert len(found) == 2

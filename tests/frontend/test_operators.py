@@ -5,12 +5,17 @@ import pytest
 
 from fcnnx.frontend import supported
 from fcnnx.hdl.operators.add import Add
+from fcnnx.hdl.operators.concat import Concat, PadChannels
 from fcnnx.hdl.operators.convolution import Convolution
 from fcnnx.hdl.operators.depthwise import DepthwiseConvolution
+from fcnnx.hdl.operators.global_max_pool import GlobalMaxPool
 from fcnnx.hdl.operators.global_pool import GlobalAveragePool
+from fcnnx.hdl.operators.multiply import Multiply
 from fcnnx.hdl.operators.pad import Pad
 from fcnnx.hdl.operators.pooling import AveragePool, MaxPool
 from fcnnx.hdl.operators.prelu import PRelu
+from fcnnx.hdl.operators.resize import Upsample
+from fcnnx.hdl.operators.slice import Slice
 from fcnnx.hdl.operators.table import Table
 
 from .building import Builder
@@ -23,6 +28,15 @@ def conv(b: Builder, x: str, channels=(3, 6), kernel=(3, 3), **attributes) -> st
     out, per_group = channels[1], channels[0] // attributes.get("group", 1)
     return b.node("Conv", x, b.weights(out, per_group, *kernel), b.weights(out),
                   kernel_shape=kernel, **attributes)
+
+
+def multiplied(b: Builder, x: str, operator: str, **attributes) -> str:
+    return b.node("Mul", x, b.node(operator, x, **attributes))
+
+
+def stepwise_hard_swish(b: Builder, x: str) -> str:
+    y = b.node("Clip", b.node("Add", x, b.constant(3)), b.constant(0), b.constant(6))
+    return b.node("Mul", x, b.node("Div", y, b.constant(6)))
 
 
 CHAINS = {
@@ -85,11 +99,80 @@ CHAINS = {
     "channels last before gemm": (lambda b, x: b.node("MatMul", b.node(
         "Flatten", b.node("Transpose", conv(b, x), perm=(0, 2, 3, 1))),
         b.weights(7 * 6 * 6, 5, scale=0.05)), [Convolution, Convolution]),
+    "dilation": (lambda b, x: conv(b, x, dilations=(2, 3), pads=(1, 2, 2, 0)), [Convolution]),
+    "groups": (lambda b, x: conv(b, conv(b, x), (6, 4), group=2, pads=(1, 1, 1, 1)),
+               [Convolution, Slice, Convolution, Slice, Convolution, Concat]),
+    "depthwise with a multiplier": (lambda b, x: conv(b, x, (3, 6), group=3),
+                                    [DepthwiseConvolution]),
+    "dilated depthwise": (lambda b, x: conv(b, x, (3, 3), group=3, dilations=(2, 2)),
+                          [DepthwiseConvolution]),
+    "max pool with ceil_mode": (lambda b, x: b.node(
+        "MaxPool", conv(b, x), kernel_shape=(3, 3), strides=(2, 2), ceil_mode=1),
+        [Convolution, MaxPool]),
+    "dilated max pool": (lambda b, x: b.node("MaxPool", conv(b, x), kernel_shape=(2, 2),
+                                             dilations=(3, 2)), [Convolution, MaxPool]),
+    "average pool that leaves padding out": (lambda b, x: b.node(
+        "AveragePool", conv(b, x), kernel_shape=(3, 3), pads=(1, 1, 1, 1)),
+        [Convolution, AveragePool]),
+    "average pool with ceil_mode": (lambda b, x: b.node(
+        "AveragePool", conv(b, x), kernel_shape=(3, 4), strides=(3, 3), ceil_mode=1,
+        count_include_pad=1, pads=(1, 1, 1, 1)), [Convolution, AveragePool]),
+    "global max pool": (lambda b, x: b.node("GlobalMaxPool", conv(b, x)),
+                        [Convolution, GlobalMaxPool]),
+    "reduce max": (lambda b, x: b.node("ReduceMax", conv(b, x), axes=(2, 3), keepdims=0),
+                   [Convolution, GlobalMaxPool]),
+    "hard sigmoid": (lambda b, x: b.node("HardSigmoid", conv(b, x)), [Convolution, Table]),
+    "hard swish of its parts": (lambda b, x: multiplied(b, conv(b, x), "HardSigmoid",
+                                                        alpha=1 / 6), [Convolution, Table]),
+    "hard swish of single steps": (lambda b, x: stepwise_hard_swish(b, conv(b, x)),
+                                   [Convolution, Table]),
+    "silu": (lambda b, x: multiplied(b, conv(b, x), "Sigmoid"), [Convolution, Table]),
+    "sigmoid inside": (lambda b, x: conv(b, b.node("Sigmoid", conv(b, x)), (6, 4)),
+                       [Convolution, Table, Convolution]),
+    "tanh inside": (lambda b, x: conv(b, b.node("Tanh", conv(b, x)), (6, 4)),
+                    [Convolution, Table, Convolution]),
+    "elu": (lambda b, x: b.node("Elu", conv(b, x)), [Convolution, Table]),
+    "relu6 as clip": (lambda b, x: b.node("Clip", conv(b, x), b.constant(0), b.constant(6)),
+                      [Convolution]),
+    "relu6 as min and max": (lambda b, x: b.node(
+        "Min", b.constant(6), b.node("Max", conv(b, x), b.constant(0))), [Convolution]),
+    "relu6 as relu and min": (lambda b, x: b.node("Min", b.node("Relu", conv(b, x)),
+                                                  b.constant(6)), [Convolution]),
+    "clip without zero": (lambda b, x: b.node("Clip", conv(b, x), b.constant(0.2),
+                                              b.constant(0.8)), [Convolution, Table]),
+    "mul and add after conv": (lambda b, x: b.node("Sub", b.node("Div", conv(b, x), b.weights(
+        6, 1, 1)), b.weights(1, 6, 1, 1)), [Convolution]),
+    "mul before conv": (lambda b, x: conv(b, b.node("Mul", b.node("LeakyRelu", conv(
+        b, x)), b.weights(6, 1, 1)), (6, 4), pads=(1, 1, 1, 1)),
+        [Convolution, Table, Convolution]),
+    "mul and add between": (lambda b, x: b.node("MaxPool", b.node("Add", b.node("Mul", b.node(
+        "LeakyRelu", conv(b, x)), b.weights(6, 1, 1)), b.weights(6, 1, 1)), kernel_shape=(2, 2)),
+        [Convolution, Table, DepthwiseConvolution, MaxPool]),
+    "a constant less activations": (lambda b, x: b.node("Sub", b.constant(1), b.node(
+        "LeakyRelu", conv(b, x))), [Convolution, Table]),
+    "upsample": (lambda b, x: b.node("Resize", conv(b, x), "", b.constant([1, 1, 2, 3]),
+                                     coordinate_transformation_mode="asymmetric",
+                                     nearest_mode="floor"), [Convolution, Upsample]),
+    "slice of channels": (lambda b, x: b.node("Slice", conv(b, x), b.constant(
+        [1], np.int64), b.constant([5], np.int64), b.constant([1], np.int64)),
+        [Convolution, Slice]),
+    "slice of every other pixel": (lambda b, x: b.node("Slice", conv(b, x), b.constant(
+        [0, 1], np.int64), b.constant([99, 99], np.int64), b.constant([2, 3], np.int64),
+        b.constant([2, 2], np.int64)), [Convolution, Slice, MaxPool]),
+    "pad of channels": (lambda b, x: b.node("Pad", conv(b, x), b.constant(
+        [0, 2, 0, 0, 0, 3, 0, 0], np.int64)), [Convolution, PadChannels]),
+    "pad with a value": (lambda b, x: b.node("Pad", conv(b, x), b.constant(
+        [0, 0, 2, 0, 0, 0, 1, 0], np.int64), b.constant(0.7)), [Convolution, Pad]),
+    "concat with constants": (lambda b, x: b.node("Concat", b.constant(np.zeros((1, 2, 7, 6))),
+                                                  conv(b, x), axis=1),
+                              [Convolution, PadChannels]),
     "unsqueeze": (lambda b, x: conv(b, b.node("Unsqueeze", b.node("Reshape", b.node(
         "GlobalAveragePool", conv(b, x)), b.constant([1, 6], np.int64)),
         b.constant([2, 3], np.int64)), (6, 4), (1, 1)),
         [Convolution, GlobalAveragePool, Convolution]),
 }
+
+INNER = {"groups": 4, "slice of every other pixel": 1}  # stages whose output is no tensor
 
 
 @pytest.mark.parametrize("name", CHAINS)
@@ -100,7 +183,7 @@ def test_operator_in_a_float_model(name, importing, judge):
     imported = importing(builder.model({"x": ("n", *IMAGE[1:])}, {y: None}))
     assert [type(stage.operator) for stage in imported.network.stages] == kinds
     assert imported.float_model
-    assert len(judge(imported)) == len(kinds)
+    assert len(judge(imported)) == len(kinds) - INNER.get(name, 0)
 
 
 def residual(builder: Builder, operator: str) -> str:
@@ -119,6 +202,63 @@ def test_residual_additions(operator, importing, judge):
     (add,) = (stage for stage in imported.network.stages if isinstance(stage.operator, Add))
     assert len(add.inputs) == (2 if operator == "Add" else 3)
     assert add.operator.low == add.operator.zero or add.operator.zero == add.operator.output.low
+    judge(imported)
+
+
+@pytest.mark.parametrize("operator", ["Mul", "Sub"])
+def test_two_activations(operator, importing, judge):
+    b = Builder()
+    left, right = conv(b, "x"), conv(b, "y")
+    imported = importing(b.model({"x": IMAGE, "y": IMAGE}, {b.node(operator, left, right): None}))
+    kinds = [type(stage.operator) for stage in imported.network.stages]
+    assert kinds[2:] == ([Multiply] if operator == "Mul" else [Table, Add])
+    judge(imported)
+
+
+def test_squeeze_and_excitation(importing, judge):
+    b = Builder()
+    trunk = b.node("Relu", conv(b, "x"))
+    gate = b.node("Sigmoid", conv(b, b.node("GlobalAveragePool", trunk), (6, 6), (1, 1)))
+    imported = importing(b.model({"x": IMAGE}, {b.node("Mul", trunk, gate): None}))
+    assert [type(stage.operator) for stage in imported.network.stages] == [
+        Convolution, GlobalAveragePool, Convolution, Table, Multiply]
+    judge(imported)
+
+
+def test_split_and_concat(importing, judge):
+    b = Builder()
+    parts = b.node("Split", conv(b, "x"), b.constant([2, 3, 1], np.int64), axis=1, outputs=3)
+    middle = conv(b, f"{parts}1", (3, 4), (1, 1))
+    y = b.node("Concat", f"{parts}2", middle, parts, axis=1)
+    imported = importing(b.model({"x": IMAGE}, {b.node("Relu", y): None}))
+    kinds = [type(stage.operator) for stage in imported.network.stages]
+    assert kinds.count(Slice) == 3
+    assert kinds.count(Concat) == 1
+    judge(imported)
+
+
+def test_one_dimension(importing, judge):
+    b = Builder()
+    x = b.node("Relu", b.node("Conv", "x", b.weights(6, 4, 5), b.weights(6), dilations=(2,),
+                              strides=(2,), pads=(3, 1)))
+    x = b.node("AveragePool", b.node("MaxPool", x, kernel_shape=(2,)), kernel_shape=(3,),
+               pads=(1, 1))
+    x = b.node("Mul", x, b.weights(6, 1))
+    y = b.node("ReduceMean", x, axes=(2,))
+    imported = importing(b.model({"x": ("n", 4, 40)}, {y: None}))
+    assert [type(stage.operator) for stage in imported.network.stages] == [
+        Convolution, MaxPool, AveragePool, DepthwiseConvolution, GlobalAveragePool]
+    assert imported.network.stages[0].operator.kernel == (1, 5)
+    judge(imported)
+
+
+def test_functions_at_an_output_stay_with_the_host(importing, judge):
+    b = Builder()
+    y = b.node("Tanh", b.node("Flatten", conv(b, "x")))
+    imported = importing(b.model({"x": IMAGE}, {y: None}))
+    assert [type(stage.operator) for stage in imported.network.stages] == [Convolution]
+    assert "Tanh_2 (Tanh) is computed on the host, after the hardware." in \
+        imported.network.warnings
     judge(imported)
 
 
@@ -233,7 +373,9 @@ def test_calibration_sets_the_ranges(importing):
 
 
 def test_supported_operators_have_their_limits_in_words():
-    names = [name for name, _ in supported()]
+    (everywhere, limits), *operators = supported()
+    assert (everywhere, "batch" in limits) == ("(every operator)", True)
+    names = [name for name, _ in operators]
     assert names == sorted(names)
     assert {"Conv", "PRelu", "Softmax"} <= set(names)
     assert "on the host" in dict(supported())["Softmax"]

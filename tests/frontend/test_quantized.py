@@ -160,13 +160,14 @@ def refusals():
                          b.constant(0.1), b.constant(3, np.uint8))
         return b.quantized(b.node("Conv", b.dequantized("x", 0.02, 100), weights), 0.02, 120)
 
-    def grouped(b):
-        x = b.dequantized("x", 0.02, 100)
-        return b.quantized(b.node("Conv", x, b.integer_weights(4, 2, 3, 3), group=2), 0.02, 120)
+    def linear(b):
+        return b.quantized(b.node("Resize", b.dequantized("x", 0.02, 100), "", b.constant(
+            [1, 1, 2, 2]), mode="linear"), 0.02, 100)
 
-    def pooled(b, **attributes):
-        return b.quantized(b.node("AveragePool", b.dequantized("x", 0.02, 100),
-                                  kernel_shape=(3, 3), **attributes), 0.02, 100)
+    def joined_rows(b):
+        x = b.quantized(b.node("Conv", b.dequantized("x", 0.02, 100), b.integer_weights(
+            4, 4, 3, 3)), 0.02, 120)
+        return b.quantized(b.node("Concat", x, x, axis=2), 0.02, 100)
 
     def inner_softmax(b):
         x = b.quantized(b.node("Softmax", b.dequantized("x", 0.02, 100), axis=1), 1 / 256, 0)
@@ -185,15 +186,11 @@ def refusals():
         return b.node("Conv", conv(b), b.integer_weights(4, 4, 3, 3))
 
     return {
-        "small: Conv_2 (Conv): Dilation is not supported.": lambda b: conv(b, dilations=(2, 2)),
         "small: Conv_2 (Conv): Its weights have a zero point other than 0 (node "
         "DequantizeLinear_0). Quantise weights symmetrically.": asymmetric,
-        "small: Conv_2 (Conv): 2 groups of 4 channels to 4 are not supported.": grouped,
-        "small: AveragePool_1 (AveragePool): Padding that does not count":
-            lambda b: pooled(b, pads=(1, 1, 1, 1)),
-        "small: AveragePool_1 (AveragePool): Ceil_mode is not supported.":
-            lambda b: pooled(b, ceil_mode=1, strides=(2, 2)),
-        "small: Conv_5 (Conv): It follows a Softmax or Sigmoid": inner_softmax,
+        "small: Resize_1 (Resize): The mode 'linear' is not supported.": linear,
+        "small: Concat_5 (Concat): It takes a map of 4x6x6 where one of 6x6x4": joined_rows,
+        "small: Conv_5 (Conv): It follows an operator that is computed on the host": inner_softmax,
         "small: LeakyRelu_3 (LeakyRelu): Its input is not quantised.": unquantised,
         "small: Conv_6 (Conv): It takes a map of 8x16x2 where one of 8x8x4 comes": reshaped,
         "small: output 'Conv_6_out': It is not quantised.": float_output,
