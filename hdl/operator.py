@@ -283,10 +283,11 @@ class Operator(Protocol):
     def interval(self) -> int:
         """Cycles per frame that it needs with both ends always ready."""
 
-    def compute(self, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
+    @property
+    def compute(self) -> Callable[..., tuple[np.ndarray, ...]]:
         """The outputs in integers, bit-exact with the hardware.
 
-        Arrays have the shape (frames, rows, columns, channels).
+        Takes an array for each input; arrays have the shape (frames, rows, columns, channels).
         """
 
     def timing(self) -> Timing:

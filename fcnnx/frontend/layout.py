@@ -171,7 +171,7 @@ def pad(context: Context, x: Any, pads: Any = None, value: Any = None, axes: Any
     number = 0.0 if value is None else float(floats(value).item())
     padded = [axis for axis in range(rank) if padding[axis].any()]
     if padded == [1]:
-        return _padded_channels(context, x, *padding[1], number)
+        return _padded_channels(context, x, int(padding[1, 0]), int(padding[1, 1]), number)
     if rank == 3:
         padding = np.insert(padding, 2, 0, axis=0)
     return _padded_pixels(context, planar(x), padding, number)
@@ -183,7 +183,7 @@ def _padded_channels(context: Context, x: Pointwise, before: int, after: int,
         shape = list(x.index.shape)
         shape[1] = count
         return [np.full(shape, value, np.float32)] if count else []
-    return _joined(context, [*constant(int(before)), x, *constant(int(after))], 1)
+    return _joined(context, [*constant(before), x, *constant(after)], 1)
 
 
 def _padded_pixels(context: Context, x: Pointwise, padding: np.ndarray, value: float) -> Any:

@@ -150,10 +150,10 @@ def windows_of(context: Context, taken: FeatureMap, kernel: Sequence[int]) -> Wi
     def pair(values: Sequence[int], fill: int) -> tuple[int, int]:
         return (int(values[-2]) if count > 1 else fill, int(values[-1]))
 
-    kernel = pair(kernel, 1)
+    size = pair(kernel, 1)
     strides = pair(context.attribute("strides", (1, 1)), 1)
     dilations = pair(context.attribute("dilations", (1, 1)), 1)
-    extent = tuple((size - 1) * step + 1 for size, step in zip(kernel, dilations, strict=True))
+    extent = tuple((size - 1) * step + 1 for size, step in zip(size, dilations, strict=True))
     automatic = context.attribute("auto_pad", "NOTSET")
     given = context.attribute("pads", (0, 0, 0, 0)) if automatic == "NOTSET" else (0, 0, 0, 0)
     before, after = pair(given[:len(given) // 2], 0), pair(given[len(given) // 2:], 0)
@@ -170,7 +170,7 @@ def windows_of(context: Context, taken: FeatureMap, kernel: Sequence[int]) -> Wi
                        positions, strides, extent, sizes, before, after, strict=True))
     if positions == (1, 1):
         strides = (1, 1)
-    return Windows(kernel=kernel, strides=strides, dilations=dilations, beyond=beyond,
+    return Windows(kernel=size, strides=strides, dilations=dilations, beyond=beyond,
                    padding=(*before, after[0] + beyond[0], after[1] + beyond[1]))
 
 
