@@ -154,10 +154,10 @@ class _Affine:
 
     def after(self, before: "_Affine") -> "_Affine | None":
         """Both in one, if they go along the same axis."""
-        axes = {self.axis, before.axis} - {None}
-        if len(axes) > 1:
+        if None not in (self.axis, before.axis) and self.axis != before.axis:
             return None
-        return _Affine(before.x, min(axes, default=None), self.factor * before.factor,
+        axis = before.axis if self.axis is None else self.axis
+        return _Affine(before.x, axis, self.factor * before.factor,
                        self.factor * before.offset + self.offset, before.nodes + self.nodes)
 
 

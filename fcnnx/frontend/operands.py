@@ -153,14 +153,14 @@ def windows_of(context: Context, taken: FeatureMap, kernel: Sequence[int]) -> Wi
     size = pair(kernel, 1)
     strides = pair(context.attribute("strides", (1, 1)), 1)
     dilations = pair(context.attribute("dilations", (1, 1)), 1)
-    extent = tuple((size - 1) * step + 1 for size, step in zip(size, dilations, strict=True))
+    extent = tuple((each - 1) * step + 1 for each, step in zip(size, dilations, strict=True))
     automatic = context.attribute("auto_pad", "NOTSET")
     given = context.attribute("pads", (0, 0, 0, 0)) if automatic == "NOTSET" else (0, 0, 0, 0)
     before, after = pair(given[:len(given) // 2], 0), pair(given[len(given) // 2:], 0)
     if automatic.startswith("SAME"):
         total = [max((math.ceil(size / stride) - 1) * stride + reach - size, 0)
                  for size, reach, stride in zip(sizes, extent, strides, strict=True)]
-        less, more = tuple(each // 2 for each in total), tuple(-(-each // 2) for each in total)
+        less, more = (total[0] // 2, total[1] // 2), (-(-total[0] // 2), -(-total[1] // 2))
         before, after = (less, more) if automatic == "SAME_UPPER" else (more, less)
     if min(*before, *after) < 0:
         raise Refused("negative padding is not supported.")

@@ -52,7 +52,7 @@ def make_functions(model: onnx.ModelProto, graph: Graph,
     protos = dict(zip((node.name for node in graph.nodes), model.graph.node, strict=True))
     regions = _regions(graph, excluded)
     kept = []
-    functions = []
+    functions: list[onnx.FunctionProto] = []
     for node in graph.nodes:
         region = regions.get(node.outputs[0])
         if region is None or region.is_operator:
