@@ -30,7 +30,11 @@ def engine_of(network, limit):
 @pytest.mark.parametrize(("offering", "taking"), [
     ("always", "always"), ("random", "random"), ("always", "blocked")])
 def test_engine_keeps_the_predicted_cycles(network, limit, offering, taking):
-    engine, timing = engine_of(network, limit)
+    check_engine(*engine_of(network, limit), offering, taking)
+
+
+def check_engine(engine, timing, offering, taking):
+    """Simulate an engine, and compare every value and every cycle at its ends."""
     frames = [np.random.default_rng(1).integers(-128, 128, (FRAMES, *shape.map.shape))
               for _, shape in engine.inputs]
     words = [join_fields(shape.pack(x), shape.map.width)
