@@ -21,10 +21,11 @@ import tempfile
 import time
 from typing import Any
 
-import faces
-import mtcnn
 import numpy as np
 import onnxruntime
+
+import faces
+import mtcnn
 import recipes
 from tables import write_results
 

@@ -13,12 +13,11 @@ import pathlib
 import statistics
 import sys
 
-from samples import Sample, samples
-
 from fcnnx import boards
 from fcnnx.hdl.device import Device, Resources
 from fcnnx.hdl.verilog import emit, memory_module
 from fcnnx.synthesis.yosys import synthesise, version
+from samples import Sample, samples
 
 
 KEPT = pathlib.Path(__file__).resolve().with_name("calibration.json")
