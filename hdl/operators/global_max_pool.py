@@ -71,10 +71,11 @@ class GlobalMaxPool:
     def resources(self, device: Device) -> Resources:
         shape, groups = self.outputs[0], self.outputs[0].groups
         pixels = self.input.pixels.bit_length()
-        greatest = Resources(lut=3 * shape.width // 2 + 3 * pixels + 2 * groups.bit_length(),
-                             ff=2 * shape.width + pixels + 2 * groups.bit_length() + 8)
-        if groups > 1:
-            greatest += Resources(lut=device.lut_ram(shape.width, groups), ff=shape.width)
+        greatest = Resources(lut=13 * shape.width // 16 + 3 * pixels + 2 * groups.bit_length(),
+                             ff=2 * shape.width + pixels + 2 * groups.bit_length() + 5)
+        if groups > 1:  # else a register keeps its value, and nothing chooses
+            greatest += Resources(lut=device.lut_ram(shape.width, groups) + 11 * shape.width // 16,
+                                  ff=shape.width)
         queue = OutputQueue.cost(width=shape.width, places=full_rate_places(self.stages),
                                  device=device)
         return greatest + queue

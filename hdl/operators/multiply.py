@@ -126,10 +126,10 @@ class Multiply:
         # Only in DSP48E1 does Yosys take operands' and products' registers.
         registers = 0 if device.family == "xc7" else (
             first + second + 4 * self.product_width + 2 * scale)
-        one = Resources(dsp=dsp, lut=sum(size for size, zero in zip(
-            (first, second), self.zeros, strict=True) if zero) + self.shift // 5
-            + 3 * scaled // 2 + self.output.width // 2,
-            ff=registers + scaled + self.output.width)
+        differences = sum(size // 2 for size, zero in zip((first, second), self.zeros,
+                                                          strict=True) if zero)
+        one = Resources(dsp=dsp, lut=differences + 2 * scaled + 2,
+                        ff=registers + scaled + self.output.width)
         queue = OutputQueue.cost(width=self.outputs[0].width,
                                  places=full_rate_places(self.stages), device=device)
         cost = one * self.lanes + queue + Resources(lut=2, ff=self.stages)

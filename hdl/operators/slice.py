@@ -107,12 +107,12 @@ class Slice:
     def resources(self, device: Device) -> Resources:
         width = self.outputs[0].width
         queue = OutputQueue.cost(width=width, places=full_rate_places(self.stages), device=device)
-        counted = 0
-        for (start, stop), size in ((self.groups, self.inputs[0].groups),
+        counted = 0  # bits of the counters: those up to the outermost range that leaves some out
+        for (start, stop), size in ((self.rows, self.input.rows),
                                     (self.columns, self.input.columns),
-                                    (self.rows, self.input.rows)):
-            counted += size.bit_length() if counted or stop - start < size else 0
-        return queue + Resources(lut=2 * counted + 6, ff=width + counted + 4)
+                                    (self.groups, self.inputs[0].groups)):
+            counted += (size - 1).bit_length() if counted or stop - start < size else 0
+        return queue + Resources(lut=2 * counted + 3, ff=width + counted + 1)
 
     def foldings(self) -> Iterator[Self]:
         found: dict[int, int] = {}

@@ -85,6 +85,24 @@ def test_any_folding(seed):
     check_operator(folded, frames_for(folded), taking="random")
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_any_dilation(seed):
+    rng = np.random.default_rng(seed)
+    kernel = tuple(int(size) for size in rng.integers(1, 4, 2))
+    dilations = tuple(int(size) for size in rng.integers(1, 4, 2))
+    padding = tuple(int(rng.integers(0, kernel[axis % 2] * dilations[axis % 2]))
+                    for axis in range(4))
+    size = (*(int(rng.integers(7, 9)) for _ in range(2)), int(rng.integers(1, 4)))
+    strides = tuple(int(stride) for stride in rng.integers(1, 4, 2))
+    spec = convolution(size, int(rng.integers(1, 4)), kernel, strides=strides, padding=padding,
+                       dilations=dilations, pad=int(rng.integers(-128, 128)))
+    foldings = list(spec.foldings())
+    assert all(size == 1 or dilation == 1 for folded in foldings
+               for size, dilation in zip(folded.part, dilations, strict=True))
+    folded = foldings[rng.integers(len(foldings) // 2, len(foldings))]
+    check_operator(folded, frames_for(folded), offering="random", taking="random")
+
+
 def test_foldings_save_time_and_keep_values():
     spec = convolution((6, 6, 6), 10, (3, 3), padding=(1, 1, 1, 1))
     foldings = list(spec.foldings())

@@ -39,6 +39,14 @@ def pool(multipliers, shift=20):
                                       low=-128, high=127))
 
 
+def mean_of_pixels(multipliers):
+    return operators.AveragePool(
+        input=SMALL.resized(rows=3), kernel=(2, 2), padding=(1, 0, 0, 0), excluded=(1, 0, 0, 0),
+        output=SMALL.resized(rows=3, columns=1), lanes=2,
+        requantization=Requantization(multiplier=Constants(multipliers), shift=20, zero=0,
+                                      low=-128, high=127))
+
+
 def prelu(slopes):
     return operators.PRelu(input=SMALL, output=SMALL, zero=1, zero_out=2, scale=70000, shift=17,
                            low=-128, high=127, lanes=2, slopes=Constants(slopes))
@@ -51,6 +59,7 @@ def table(values):
 @pytest.mark.parametrize(("one", "other"), [
     (pool([1, 2, 3, 4, 5]), pool([1 << 16] * 5)),
     (pool([1, 2, 3, 4, 5], Constants([1, 2, 3, 4, 5])), pool([0] * 5, Constants([63] * 5))),
+    (mean_of_pixels([2, 1]), mean_of_pixels([1 << 17, 1 << 16])),
     (prelu([1, 2, 3, 4, 5]), prelu([-131071, 0, 131071, 7, 8])),
     (table([0] * 256), table(range(-128, 128))),
 ])
