@@ -30,9 +30,14 @@ class MaxPool:
     Parameters
     ----------
     input, kernel, strides, padding, dilations
-        As in :class:`Convolution`. Every window must hold a pixel that is not padding.
+        As in :class:`Convolution`.
     lanes, part : :class:`int`, pair of :class:`int`
         Folding: channels, and kernel rows and columns, at once.
+
+    Raises
+    ------
+    ValueError
+        If a window holds nothing but padding, or a folding is larger than what it folds.
     """
 
     input: FeatureMap
@@ -42,6 +47,10 @@ class MaxPool:
     dilations: tuple[int, int] = (1, 1)
     lanes: int = 1
     part: tuple[int, int] = (1, 1)
+
+    def __post_init__(self) -> None:
+        if self.window.counts(self.padding).min() < 1:
+            raise ValueError("Every window must hold a pixel that is not padding")
 
     @property
     def window(self) -> Window:
@@ -195,6 +204,12 @@ class AveragePool:
         With one multiplier for each of :attr:`counts` where there are several, and with one shift.
     lanes, part, requantizers
         Folding, as in :class:`DepthwiseConvolution`.
+
+    Raises
+    ------
+    ValueError
+        If the output has another size, a window holds nothing that counts, multipliers are not as
+        many as the counts, or a folding is larger than what it folds.
     """
 
     input: FeatureMap

@@ -91,6 +91,8 @@ def test_window_of_padding_alone():
     spec = average_pool((3, 3, 1), (1, 1), padding=(0, 0, 1, 0))
     with pytest.raises(ValueError, match=r"^Every window must hold a pixel that counts$"):
         dataclasses.replace(spec, excluded=(0, 0, 1, 0))
+    with pytest.raises(ValueError, match=r"^Every window must hold a pixel that is not padding$"):
+        max_pool((3, 3, 1), (2, 1), padding=(2, 0, 0, 0))
 
 
 @pytest.mark.parametrize("name", SPECS)
