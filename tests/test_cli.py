@@ -381,7 +381,7 @@ def test_check(fcnnx, small, tmp_path):
     assert (row["macs"], row["float"]) == (36 * 9 * 2 * 4 + 12, True)
     code, text, _ = fcnnx("check", small)
     assert code == 0
-    assert text.splitlines()[1].split()[:2] == ["small", str(small)]
+    assert text.splitlines()[1].startswith("small")
 
 
 @pytest.mark.parametrize("words", [["boards"], ["ops"], ["doctor"], ["--help"], ["--version"],

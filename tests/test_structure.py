@@ -19,7 +19,7 @@ PARTS = sorted(path.name for path in PACKAGE.iterdir()
 # but the frontend.
 FORBIDDEN = {
     "hdl": {"fcnnx", "onnx", "onnx_ir", "onnxruntime", "onnxslim"},
-    "boards": {"fcnnx.*", "onnx", "onnx_ir", "onnxruntime", "onnxslim"},
+    "boards": {"fcnnx", "onnx", "onnx_ir", "onnxruntime", "onnxslim"},
     "frontend": {"fcnnx.optimizer", "fcnnx.cosim", "fcnnx.report", "fcnnx.runtime",
                  "fcnnx.generate", "fcnnx.plan", "fcnnx.cli"},
     "optimizer": {"fcnnx.frontend", "fcnnx.cosim", "fcnnx.report", "fcnnx.runtime",
@@ -27,6 +27,7 @@ FORBIDDEN = {
     "cosim": {"fcnnx.frontend", "fcnnx.optimizer", "fcnnx.report", "fcnnx.cli"},
     "report": {"fcnnx.frontend", "fcnnx.optimizer", "fcnnx.cosim", "fcnnx.cli"},
 }
+ALLOWED = {"boards": {"fcnnx.hdl", "fcnnx.errors"}}
 ONNX = {"onnx", "onnx_ir", "onnxslim"}
 
 
@@ -55,12 +56,12 @@ def within(name: str, parent: str) -> bool:
 
 
 def breaches(part: str, names: Iterator[str]) -> list[str]:
-    """Imports that the part may not have; of the package itself, its own part is always allowed."""
+    """Imports that the part may not have; its own files are always allowed."""
     def forbidden(name: str) -> bool:
-        if within(name, f"fcnnx.{part}") or (part == "boards" and within(name, "fcnnx.hdl")):
+        allowed = {f"fcnnx.{part}", *ALLOWED.get(part, ())}
+        if name == "fcnnx" or any(within(name, parent) for parent in allowed):
             return False
-        return name != "fcnnx" and any(within(name, parent.removesuffix(".*"))
-                                       for parent in FORBIDDEN[part])
+        return any(within(name, parent) for parent in FORBIDDEN[part])
     return sorted(filter(forbidden, names))
 
 
