@@ -185,7 +185,7 @@ class Drainer(wiring.Component):
         wiring.connect(m, queue.o, wiring.flipped(self.o))
         return m
 
-    def _first_word(self, m, pixel_done: Value) -> Signal:
+    def _first_word(self, m, pixel_done):
         """Where the parameters of a pixel's kind begin."""
         firsts = self._spec.kinds.values * self._spec.output.groups
         rows, columns = firsts.shape

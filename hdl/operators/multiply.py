@@ -203,7 +203,7 @@ class Multiplier(wiring.Component):
         m.d.sync += d.eq(x - self._spec.zeros[k])
         return d
 
-    def _repeat(self, m, queue) -> tuple[Value, Value]:
+    def _repeat(self, m, queue):
         """Issue with each beat of the first operand; gives the valid of what leaves the last
         stage, and the beat of the second that is kept for all pixels."""
         spec, shape = self._spec, self._spec.inputs[1]

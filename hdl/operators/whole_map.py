@@ -44,7 +44,7 @@ class WholeMap:
         Which beat of the pixel is next.
     """
 
-    def __init__(self, m: Module, i, queue: OutputQueue, shape: StreamShape):
+    def __init__(self, m: Module, i, queue, shape: StreamShape):
         self._i = i
         self._shape = shape
         pixels, groups = shape.map.pixels, shape.groups
@@ -104,7 +104,8 @@ class WholeMap:
             return total, complete
 
         # What the next group has is fetched with each beat: no cycle both reads and combines.
-        m.submodules.kept = kept = memory.Memory(shape=len(after), depth=groups, init=[])
+        kept: memory.Memory = memory.Memory(shape=len(after), depth=groups, init=[])
+        m.submodules.kept = kept
         write, read = kept.write_port(), kept.read_port(domain="comb")
         fetched = Signal.like(before, reset_less=True, name="fetched")
         m.d.comb += [write.addr.eq(slot), write.data.eq(after), write.en.eq(valid),
