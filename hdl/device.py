@@ -106,8 +106,8 @@ class Device:
             (each * count + share * banks * width / bits + _price(width, banks), banks, count, luts)
             for luts, words, bits, each, share in _LUT_RAMS[self.family]
             for banks in (math.ceil(depth / words),)
-            for count in (math.ceil(banks * width / bits),))
-        return luts * count + width * _choice(banks)
+            for count in (banks * math.ceil(width / bits),))
+        return luts * count + width * _choice(banks) + (banks if banks > 1 else 0)
 
     def _blocks(self, width: int, depth: int) -> tuple[int, int]:
         """18-kbit blocks of a memory, and how many of them a word's address chooses from."""

@@ -113,9 +113,12 @@ class Drain:
         queue = OutputQueue.cost(width=lanes * width, places=self.places, device=device)
         hold = Resources()
         if self.most > 1:
-            bits = self.most * lanes * self.acc_width
-            hold = Resources(lut=bits, ff=bits)
-        return requantizer + scales + queue + hold + Resources(lut=30, ff=40)
+            bits = lanes * self.acc_width
+            # The last beat's sums need no choice: registers that are cleared.
+            hold = Resources(lut=(self.most - 1) * bits, ff=self.most * bits + 3
+                             + self.passes.bit_length() // 2)
+        count = self.output.groups.bit_length()
+        return requantizer + scales + queue + hold + Resources(lut=4, ff=count + 2)
 
     def create(self) -> "Drainer":
         return Drainer(self)

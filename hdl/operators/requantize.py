@@ -146,9 +146,12 @@ class Requantization:
              device: Device) -> Resources:
         """What a :class:`Requantizer` of these parameters takes."""
         product = in_width + MULTIPLIER_WIDTH
-        lut = (in_width if bias_width else 0) + out_width // 2
+        lut = in_width if bias_width else 0
         # Only in DSP48E1 does Yosys take operands' and products' registers.
         ff = out_width + (0 if device.family == "xc7" else 4 * product)
+        if in_width > SUM_WIDTH:  # two products' sum, and the bits that pass it by
+            lut += 12
+            ff += SUM_WIDTH - 1
         shift = self.uniform_shift
         if shift is None:
             scaled = product
@@ -156,8 +159,7 @@ class Requantization:
             ff += 2 * product + 2
         else:
             scaled = max(1, product - shift + 1)
-            lut += shift // 5
-        lut += 3 * scaled // 2
+        lut += 3 * scaled // 2 + 5
         ff += scaled
         one = Resources(dsp=device.dsps(in_width, MULTIPLIER_WIDTH + 1), lut=lut, ff=ff)
         return one * lanes + Resources(ff=Requantizer.stages(shift))

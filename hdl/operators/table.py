@@ -10,7 +10,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..device import Device, Resources
-from ..memories import Load, LoadedMemory
+from ..memories import Load, LoadedMemory, Memory
 from ..operator import Constants, FeatureMap, StreamShape, Timing
 from ..streams import OutputQueue
 from .beats import beat_timing, full_rate_places, give_beats, issue_beats
@@ -83,11 +83,13 @@ class Table:
         return beat_timing(self.inputs[0].beats, stages=self.stages)
 
     def resources(self, device: Device) -> Resources:
-        table = LoadedMemory.cost(width=self.output.width, depth=1 << self.input.width,
-                                  device=device) + Resources(ff=self.input.width)
+        size = {"width": self.output.width, "depth": 1 << self.input.width, "device": device}
+        table = Memory.cost(**size) + Resources(ff=self.input.width)
+        # Synthesis finds that all lanes have the same chain.
+        chain = LoadedMemory.cost(**size) + Memory.cost(**size) * -1
         queue = OutputQueue.cost(width=self.outputs[0].width,
                                  places=full_rate_places(self.stages), device=device)
-        return table * self.lanes + queue + Resources(lut=2, ff=self.stages)
+        return table * self.lanes + chain + queue + Resources(lut=2, ff=self.stages)
 
     def foldings(self) -> Iterator[Self]:
         return (dataclasses.replace(self, lanes=lanes)
