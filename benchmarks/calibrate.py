@@ -15,7 +15,7 @@ import sys
 
 from fcnnx import boards
 from fcnnx.hdl.device import Device, Resources
-from fcnnx.hdl.verilog import emit, memory_module
+from fcnnx.hdl.verilog import emit, written_modules
 from fcnnx.synthesis.yosys import synthesise, version
 from samples import Sample, samples
 
@@ -27,7 +27,8 @@ Counts = dict[str, dict[str, dict[str, int]]]
 
 def count(sample: Sample, family: str) -> dict[str, int]:
     """What Yosys says of a component."""
-    texts = emit(sample.create(), name="dut") | {"memory": memory_module()}
+    texts = emit(sample.create(), name="dut")
+    texts |= written_modules(texts.values())
     return dict(synthesise(texts, family, top="dut").total.items())
 
 

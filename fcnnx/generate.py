@@ -29,9 +29,8 @@ def write_design(rtl: Path, modules: Mapping[str, str],
     """Write modules, by name, and memories, as :func:`memory_files` gives them, into a new
     folder."""
     rtl.mkdir(parents=True)
-    for name, text in modules.items():
+    for name, text in {**modules, **verilog.written_modules(modules.values())}.items():
         (rtl / f"{name}.v").write_text(text)
-    (rtl / "memory.v").write_text(verilog.memory_module())
     for name, width, words in memories:
         digits = math.ceil(width / 4)
         (rtl / name).write_text("".join(f"{word:0{digits}x}\n" for word in words))

@@ -1,9 +1,11 @@
 """Multipliers: of DSP slices, and of look-up tables."""
 
 from amaranth import *
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
 
 
-__all__ = ["LATENCY", "dsp_product", "lut_product", "with_carry"]
+__all__ = ["LATENCY", "LutProduct", "dsp_product", "lut_product", "with_carry"]
 
 
 LATENCY = 2  # cycles of every product here
@@ -23,35 +25,32 @@ def dsp_product(m, name: str, a: Value, b: Value) -> Signal:
     return product
 
 
-def lut_product(m, name: str, a: Value, b: Value) -> Signal:
-    """Product of two signed values of 8 bits, made of look-up tables.
+def lut_product(m, name: str, a: Value, b: Value) -> Value:
+    """Product of two signed bytes, made of look-up tables."""
+    m.submodules[name] = unit = LutProduct()
+    m.d.comb += [unit.a.eq(a), unit.b.eq(b)]
+    return unit.p
 
-    Booth's recoding in radix 4: each pair of bits of ``b`` adds -2, -1, 0, 1 or 2 times ``a``. The
-    multiple needs five inputs for each bit, so that a six-input table chooses it and adds it to
-    what is there. (A. D. Booth, 1951; O. L. MacSorley, 1961.)
+
+class LutProduct(wiring.Component):
+    """Multiplier of look-up tables: the module ``lut_product``, by Booth's recoding in radix 4
+    (A. D. Booth, 1951; O. L. MacSorley, 1961). In Amaranth's simulator a product like any other.
+
+    Members
+    -------
+    a, b : :py:`In(signed(8))`
+    p : :py:`Out(signed(16))`
+        Their product, :data:`LATENCY` cycles later.
     """
-    digits = [Cat(b[k - 1] if k else Const(0), b[k:k + 2]) for k in range(0, 8, 2)]
-    halves = []
-    for half in range(2):
-        low, low_carry = _multiple(a, digits[2 * half])
-        high, high_carry = _multiple(a, digits[2 * half + 1])
-        # The lower multiple's carry has a place of its own: the two bits that the upper one skips.
-        upper = with_carry(low[2:].as_signed(), high, high_carry)
-        total = Signal(signed(12), name=f"{name}_half_{half}", reset_less=True)
-        carry = Signal(name=f"{name}_carry_{half}", reset_less=True)
-        m.d.sync += [total.eq(Cat(low[:2], upper)), carry.eq(low_carry)]
-        halves.append((total, carry))
-    (lower, lower_carry), (upper, upper_carry) = halves
-    product = Signal(signed(16), name=name, reset_less=True)
-    m.d.sync += product.eq(lower + (upper << 4) + lower_carry + (upper_carry << 4))
-    return product
 
+    a: In(signed(8))
+    b: In(signed(8))
+    p: Out(signed(16))
 
-def _multiple(a: Value, digit: Value) -> tuple[Value, Value]:
-    """A Booth digit times a value, less 1 where the second result says so."""
-    once, twice = digit[0] ^ digit[1], (digit == 0b100) | (digit == 0b011)
-    wide = Cat(a, a[-1])
-    doubled = Cat(Const(0, 1), a)
-    chosen = Mux(twice, doubled, Mux(once, wide, 0))
-    negative = digit[2] & ~(digit[0] & digit[1])
-    return (chosen ^ negative.replicate(9)).as_signed(), negative
+    def elaborate(self, platform):
+        if platform is not None:
+            return Instance("lut_product", i_clk=ClockSignal(), i_a=self.a, i_b=self.b,
+                            o_p=self.p)
+        m = Module()
+        m.d.comb += self.p.eq(dsp_product(m, "p", self.a, self.b))
+        return m

@@ -15,7 +15,8 @@ from amaranth.back import rtlil  # type: ignore[attr-defined]  # missing in the 
 from amaranth.lib import wiring
 
 
-__all__ = ["EmissionError", "Once", "emit", "identifier", "memory_module", "unique_identifiers"]
+__all__ = ["EmissionError", "Once", "emit", "identifier", "unique_identifiers",
+           "written_modules"]
 
 
 # The start of a string parameter that names a file: what stands for the FILE of the module that
@@ -26,6 +27,10 @@ FILE = "@FILE@"
 # which there are as many as these it need not: 480 multipliers compiled in 11 s instead of 28, and
 # ran as fast.
 APART = 4
+
+# Modules that are written in Verilog, beside this file: memory, whose contents and style are
+# parameters, and a multiplier that Amaranth takes long to put together.
+WRITTEN = ("memory", "lut_product")
 
 # Yosys ends its process where it finds an error, and says much: it has one of its own.
 YOSYS = """\
@@ -223,7 +228,7 @@ class Once(wiring.Component):
 
 
 def emit(component: wiring.Component, *, name: str, file: str = "",
-         reserved: Iterable[str] = ("memory",)) -> dict[str, str]:
+         reserved: Iterable[str] = WRITTEN) -> dict[str, str]:
     """Verilog of a component and of all that it is made of, by module.
 
     Parameters
@@ -257,10 +262,11 @@ def emit(component: wiring.Component, *, name: str, file: str = "",
     return texts
 
 
-def memory_module() -> str:
-    """The module ``memory``, which is written in Verilog: contents, by a file, and the style of a
-    memory are parameters there."""
-    return Path(__file__).with_name("memory.v").read_text()
+def written_modules(texts: Iterable[str]) -> dict[str, str]:
+    """The modules that are written in Verilog and that these texts instance, by name."""
+    used = set(re.findall(r"^ *(\w+) ", "\n".join(texts), re.MULTILINE))
+    return {name: Path(__file__).with_name(f"{name}.v").read_text()
+            for name in WRITTEN if name in used}
 
 
 def _to_verilog(text: str) -> dict[str, str]:

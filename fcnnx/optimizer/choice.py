@@ -55,6 +55,8 @@ class Candidates:
 @functools.lru_cache(maxsize=1024)
 def candidates(operator: Operator, device: Device) -> Candidates:
     """All foldings of an operator, less those that another beats in every respect."""
+    if getattr(operator, "packed", False) and not device.packs_products:
+        operator = dataclasses.replace(operator, packed=False)  # type: ignore[type-var]
     operators = tuple(operator.foldings())
     intervals = np.array([each.interval for each in operators], dtype=np.int64)
     amounts = np.stack([amounts_of(each.resources(device)) for each in operators])
@@ -309,6 +311,36 @@ class Chooser:
             amounts = amounts + self._fork(k, int(node.lanes[picks[k], node.inputs]))
         return Selection(picks=picks, limit=limit, interval=interval,
                          resources=Resources(**dict(zip(KINDS, amounts.tolist(), strict=True))))
+
+    def within(self, selection: Selection, budget: Resources,
+               limits: Mapping[int, int] | None = None) -> Selection:
+        """The selection with other foldings of the same lanes, so that it keeps to a budget.
+
+        Prices choose one kind of multiplier everywhere, or the other: what is dear at one price is
+        cheap at the next. Here stages change one at a time, each time the one after which least is
+        exceeded.
+        """
+        limits, picks = limits or {}, selection.picks.copy()
+        most = np.maximum(amounts_of(budget), 1)
+        used = amounts_of(selection.resources)
+        best = float("inf"), 0, 0
+        while (used > most).any():
+            before = best[0]
+            for k in range(*self.stages.indices(len(self.nodes))):
+                node = self.nodes[k]
+                same = np.flatnonzero((node.keys[1] == node.keys[1][picks[k]])
+                                      & (node.intervals <= limits.get(k, selection.limit)))
+                shares = (used - node.amounts[picks[k]] + node.amounts[same]) / most
+                scores = np.maximum(shares - 1, 0).sum(axis=1) + 1e-3 * shares.max(axis=1)
+                least = int(np.argmin(scores))
+                if scores[least] < best[0]:
+                    best = float(scores[least]), k, int(same[least])
+            score, k, pick = best
+            if score == before or pick == picks[k]:
+                break
+            used = used - self.nodes[k].amounts[picks[k]] + self.nodes[k].amounts[pick]
+            picks[k] = pick
+        return self._selection(picks, selection.limit)
 
     def engine(self, selection: Selection, places: Places | None = None) -> Engine:
         """The engine of a selection."""

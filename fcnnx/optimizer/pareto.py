@@ -43,6 +43,9 @@ def fit(chooser: Chooser, limit: int, budget: Resources,
         selection = chooser.choose(limit, prices, limits)
         if selection is None or selection.resources.fits(budget):
             return selection
+        mended = chooser.within(selection, budget, limits)
+        if mended.resources.fits(budget):
+            return mended
         used = amounts_of(selection.resources) / amounts
         prices = prices * np.clip(used, 0.5, 4.0) ** STEEPNESS
         prices /= (prices * amounts).max()

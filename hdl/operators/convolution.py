@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import functools
 import itertools
 import math
 from collections.abc import Iterator
@@ -131,7 +132,7 @@ class Convolution:
             raise ValueError(f"Rows {self.rows!r} must be a multiple of the requantizers "
                              f"{self.requantizers!r}, or outputs straddle passes")
 
-    @property
+    @functools.cached_property
     def window(self) -> Window:
         return Window(input=self.input, kernel=self.kernel, strides=self.strides,
                       padding=self.padding, dilations=self.dilations, lanes=self.lanes,
@@ -176,7 +177,7 @@ class Convolution:
         sums = (flat @ weights.T).astype(np.int64) + self.bias.values
         return (self.requantization.apply(sums).reshape(len(x), *self.output.shape),)
 
-    @property
+    @functools.cached_property
     def drain(self) -> Drain:
         """What becomes of the sums."""
         return Drain(output=self.outputs[0], rows=self.rows, acc_width=self.acc_width,
@@ -233,7 +234,10 @@ class Convolution:
                                            "requantizers": requantizers})
         for _, folding in sorted(found.items(), key=lambda item: (item[0][0] * item[0][1],
                                                                   item[0])):
-            yield dataclasses.replace(self, **folding)
+            rows = folding["rows"]
+            half = rows // 2 - (rows // 2 - rows) % 2
+            for lut_rows in sorted({0, max(half, 0), rows}):
+                yield dataclasses.replace(self, **folding, lut_rows=lut_rows)
 
     def _row_choices(self) -> list[int]:
         """Even, so that rows share multipliers; one, and all of an odd number, too."""

@@ -173,21 +173,14 @@ class Window:
         frees[-1, -1] = self.stream.beats
         return frees.ravel()
 
-    @functools.cached_property
+    @property
     def rows_held(self) -> int:
         """Rows of the line buffer.
 
         The least with which the pixels of one output can arrive during the output before it, across
         the border of two frames too; a multiple of the part, as rows go to its banks in turn.
         """
-        beats = self.stream.beats
-        needs = np.append(self.needs[1:], self.needs[0] + beats)
-        before = np.concatenate([[self.frees[-1] - beats], self.frees[:-1]])
-        gap = int((needs - before).max())
-        if self.needs.size > 1:
-            gap += 4 * self.groups  # a pixel's places are free, and its data there, cycles later
-        held = max(self.extent[0], math.ceil(gap / self.row_beats))
-        return math.ceil(held / self.part[0]) * self.part[0]
+        return _rows_held(self)
 
     def buffered(self, *, passes: int, steps: int) -> Input:
         """The input of an operator that makes this many passes of so many steps for a pixel."""
@@ -196,6 +189,18 @@ class Window:
         return Input(beats=self.stream.beats, needs=self.needs.repeat(passes),
                      frees=frees, places=self.rows_held * self.row_beats, entry=1,
                      release=steps + WindowReader.release)
+
+
+@functools.lru_cache(maxsize=4096)
+def _rows_held(window: Window) -> int:
+    beats = window.stream.beats
+    needs = np.append(window.needs[1:], window.needs[0] + beats)
+    before = np.concatenate([[window.frees[-1] - beats], window.frees[:-1]])
+    gap = int((needs - before).max())
+    if window.needs.size > 1:
+        gap += 4 * window.groups  # a pixel's places are free, and its data there, cycles later
+    held = max(window.extent[0], math.ceil(gap / window.row_beats))
+    return math.ceil(held / window.part[0]) * window.part[0]
 
 
 def stepwise(index: Value, values) -> Value:
