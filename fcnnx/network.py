@@ -92,4 +92,4 @@ class Network:
         for stage, results in run_stages(self.stages, inputs):
             values |= {Source(stage.name, k): y for k, y in enumerate(results)}
         return ({layer: values[Source(layer)] for layer in layers}
-                | {port.tensor: values[port.source] for port in self.outputs})
+                | {port.tensor: values[port.source] for port in self.outputs if port.source})

@@ -5,7 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .device import Device, Resources
-from .memories import Memory
+from .memories import DualPortMemory
 from .streams import OutputQueue
 
 
@@ -13,18 +13,18 @@ __all__ = ["DeepQueue", "queue_kind"]
 
 
 # As many as let the memory be read in every cycle.
-_NEAR_PLACES = Memory.latency + OutputQueue.latency + OutputQueue.back
+_NEAR_PLACES = DualPortMemory.latency + OutputQueue.latency + OutputQueue.back
 
 
 class DeepQueue(wiring.Component):
-    """An :class:`OutputQueue` for a beat at a time whose places are in a :class:`Memory`.
+    """An :class:`OutputQueue` for a beat at a time whose places are in a :class:`DualPortMemory`.
 
     Parameters and members are those of :class:`OutputQueue`, as is what they do; only
     :attr:`latency` is longer.
     """
 
     # A word can be fetched in the cycle after it was written.
-    latency = 1 + Memory.latency + OutputQueue.latency
+    latency = 1 + DualPortMemory.latency + OutputQueue.latency
     back = OutputQueue.back
 
     def __init__(self, shape, *, places: int):
@@ -44,13 +44,13 @@ class DeepQueue(wiring.Component):
         """What a queue of so many bits and places takes."""
         count = places.bit_length()
         near = OutputQueue.cost(width=width, places=_NEAR_PLACES, device=device)
-        return (near + Memory.cost(width=width, depth=places, device=device)
+        return (near + DualPortMemory.cost(width=width, depth=places, device=device)
                 + Resources(lut=7 * count, ff=4 * count + 2))
 
     def elaborate(self, platform):
         m = Module()
         word = Value.cast(self.i_payload)
-        m.submodules.memory = memory = Memory(width=len(word), depth=self._places)
+        m.submodules.memory = memory = DualPortMemory(width=len(word), depth=self._places)
         m.submodules.near = near = self._near
         wiring.connect(m, near.o, wiring.flipped(self.o))
 
@@ -62,7 +62,7 @@ class DeepQueue(wiring.Component):
 
         waiting = Signal(range(self._places + 1))
         fetch = Signal()
-        under_way = Signal(Memory.latency)
+        under_way = Signal(DualPortMemory.latency)
         m.d.comb += fetch.eq((waiting != 0) & near.enough)
         m.d.sync += waiting.eq(waiting + self.i_valid - fetch)
         m.d.sync += under_way.eq(Cat(fetch, under_way))
@@ -81,5 +81,5 @@ class DeepQueue(wiring.Component):
 
 def queue_kind(width: int, places: int) -> type[OutputQueue] | type[DeepQueue]:
     """What a queue of so many bits and places is made of."""
-    deep = Memory.style(width=width, depth=places) == "block"
+    deep = DualPortMemory.style(width=width, depth=places) == "block"
     return DeepQueue if deep else OutputQueue

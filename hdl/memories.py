@@ -10,14 +10,14 @@ from amaranth.utils import ceil_log2
 from .device import Device, Resources
 
 
-__all__ = ["Load", "LoadedMemory", "Memory", "chain_loads", "load_words"]
+__all__ = ["DualPortMemory", "Load", "LoadedMemory", "chain_loads", "load_words"]
 
 
 # A load chain passes 32-bit words, one in a cycle at most, and nothing stops it.
 Load = wiring.Signature({"valid": Out(1), "data": Out(32)})
 
 
-class Memory(wiring.Component):
+class DualPortMemory(wiring.Component):
     """Simple dual-port memory, not transparent; its read data follow the address by
     :attr:`latency` cycles.
 
@@ -92,7 +92,7 @@ class LoadedMemory(wiring.Component):
     Parameters
     ----------
     width, depth, words, file
-        As in :class:`Memory`.
+        As in :class:`DualPortMemory`.
 
     Members
     -------
@@ -102,10 +102,10 @@ class LoadedMemory(wiring.Component):
         The chain.
     """
 
-    latency = Memory.latency
+    latency = DualPortMemory.latency
 
     def __init__(self, *, width: int, depth: int, words=None, file: str = ""):
-        self._memory = Memory(width=width, depth=depth, words=words, file=file)
+        self._memory = DualPortMemory(width=width, depth=depth, words=words, file=file)
         self._width = width
         self._depth = depth
         super().__init__({
@@ -121,7 +121,7 @@ class LoadedMemory(wiring.Component):
         count, address = (parts - 1).bit_length(), max(1, (depth - 1).bit_length())
         chain = Resources(lut=count + address // 2 + 2,
                           ff=(32 * parts if parts > 1 else width) + count + address + 35)
-        return Memory.cost(width=width, depth=depth, device=device) + chain
+        return DualPortMemory.cost(width=width, depth=depth, device=device) + chain
 
     def elaborate(self, platform):
         m = Module()

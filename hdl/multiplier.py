@@ -43,9 +43,8 @@ class LutProduct(wiring.Component):
         Their product, :data:`LATENCY` cycles later.
     """
 
-    a: In(signed(8))
-    b: In(signed(8))
-    p: Out(signed(16))
+    def __init__(self) -> None:
+        super().__init__({"a": In(signed(8)), "b": In(signed(8)), "p": Out(signed(16))})
 
     def elaborate(self, platform):
         if platform is not None:

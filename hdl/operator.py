@@ -263,6 +263,9 @@ class Operator(Protocol):
     their smallest folding, the optimizer replaces the folding and nothing else.
     """
 
+    def __hash__(self) -> int:
+        """Equal specs, of equal constants, are one."""
+
     @property
     def inputs(self) -> tuple[StreamShape, ...]:
         """The streams it takes, at this folding."""

@@ -11,7 +11,7 @@ from collections.abc import Hashable, Iterable
 from pathlib import Path
 
 from amaranth import *
-from amaranth.back import rtlil  # type: ignore[attr-defined]  # missing in the stubs
+from amaranth.back import rtlil
 from amaranth.lib import wiring
 
 

@@ -6,7 +6,7 @@ import functools
 import itertools
 import math
 from collections.abc import Iterator
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from amaranth import *
@@ -219,7 +219,7 @@ class Convolution:
     def foldings(self) -> Iterator[Self]:
         """Rows, lanes and parts that save a pass or a step, and the fewest requantizers that keep
         up; the smallest first."""
-        found = {}
+        found: dict[tuple[int, int, int], dict[str, Any]] = {}
         part_rows, part_columns = self.window.part_sizes(0), self.window.part_sizes(1)
         for lanes in fewest_for_each(self.input.channels):
             for part in itertools.product(sorted({1, part_rows[-1]}), part_columns):

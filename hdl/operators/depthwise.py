@@ -186,7 +186,7 @@ def window_foldings(spec) -> Iterator:
     part_rows, part_columns = spec.window.part_sizes(0), spec.window.part_sizes(1)
     parts = [(1, columns) for columns in part_columns]
     parts += [(rows, part_columns[-1]) for rows in part_rows if rows > 1]
-    found = {}
+    found: dict[tuple[int, int, int], dict[str, object]] = {}
     for lanes, part in itertools.product(fewest_for_each(spec.input.channels), parts):
         steps = math.ceil(kernel_rows / part[0]) * math.ceil(kernel_columns / part[1])
         folding = {"lanes": lanes, "part": part}

@@ -1,6 +1,7 @@
 """Rows of multipliers: weights from memory times a window, summed."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from amaranth import *
@@ -21,7 +22,8 @@ def tree_levels(terms: int) -> int:
     return math.ceil(math.log2(terms))
 
 
-def adder_tree(m, name: str, terms: list[Value], carries: list[Value] = ()) -> tuple[Value, list]:
+def adder_tree(m, name: str, terms: Sequence[Value],
+               carries: Sequence[Value] = ()) -> tuple[Value, Sequence[Value]]:
     """Sum of terms, with a register behind each level.
 
     An adder takes a carry for nothing, so that as many single bits as terms, less one, are added
@@ -36,22 +38,21 @@ def adder_tree(m, name: str, terms: list[Value], carries: list[Value] = ()) -> t
     -------
     The sum, and those of the carries that are still to be added to it.
     """
-    carries = list(carries)
     for level in range(tree_levels(len(terms))):
-        sums = []
+        sums, left = [], list(carries)
         for k in range(0, len(terms), 2):
             pair = terms[k:k + 2]
             width = max(len(term) for term in pair) + len(pair) - 1
             total = Signal(signed(width), name=f"{name}_sum_{level}_{k // 2}", reset_less=True)
             if len(pair) == 1:
                 m.d.sync += total.eq(pair[0])
-            elif carries:
-                m.d.sync += total.eq(with_carry(*pair, carries.pop(0)))
+            elif left:
+                m.d.sync += total.eq(with_carry(pair[0], pair[1], left.pop(0)))
             else:
                 m.d.sync += total.eq(pair[0] + pair[1])
             sums.append(total)
         waiting = []
-        for k, carry in enumerate(carries):
+        for k, carry in enumerate(left):
             held = Signal(name=f"{name}_carry_{level}_{k}", reset_less=True)
             m.d.sync += held.eq(carry)
             waiting.append(held)
@@ -225,8 +226,8 @@ class RowPair(wiring.Component):
     def _products(self, m, k: int, x: Value, word: Value) -> list[tuple[Value, Value | None]]:
         """For each row its product, and a carry that belongs to it; two cycles after x."""
         if self._kind != "packed":
-            product = lut_product if self._kind == "lut" else dsp_product
-            return [(product(m, f"product_{row}_{k}", x, word.word_select(row, 8).as_signed()),
+            make = lut_product if self._kind == "lut" else dsp_product
+            return [(make(m, f"product_{row}_{k}", x, word.word_select(row, 8).as_signed()),
                      None) for row in range(self._rows)]
         both = Cat(word[:8], word[7].replicate(8), word[8:17]).as_signed()
         product = dsp_product(m, f"product_{k}", x, both)

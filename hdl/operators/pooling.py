@@ -176,7 +176,7 @@ class MaxPooler(wiring.Component):
 
     def _greatest(self, m, name: str, terms: list[Value]) -> Value:
         for level in range(tree_levels(len(terms))):
-            winners = []
+            winners: list[Value] = []
             for k in range(0, len(terms), 2):
                 pair = terms[k:k + 2]
                 winner = Signal(pair[0].shape(), name=f"{name}_{level}_{k // 2}", reset_less=True)

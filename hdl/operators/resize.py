@@ -10,7 +10,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..device import Device, Resources
-from ..memories import Memory
+from ..memories import DualPortMemory
 from ..operator import FeatureMap, Input, Output, StreamShape, Timing
 from ..streams import OutputQueue
 from .beats import count_steps, full_rate_places
@@ -66,7 +66,7 @@ class Upsample:
 
     macs = 0
     multipliers = 0
-    stages = Memory.latency
+    stages = DualPortMemory.latency
 
     @property
     def interval(self) -> int:
@@ -106,7 +106,7 @@ class Upsample:
 
     def resources(self, device: Device) -> Resources:
         shape = self.inputs[0]
-        buffer = Memory.cost(width=shape.width, depth=self.places, device=device)
+        buffer = DualPortMemory.cost(width=shape.width, depth=self.places, device=device)
         queue = OutputQueue.cost(width=shape.width, places=full_rate_places(self.stages),
                                  device=device)
         address = self.places.bit_length()
@@ -145,7 +145,7 @@ class Upsampler(wiring.Component):
         m.submodules.queue = queue = OutputQueue(shape.layout,
                                                  places=full_rate_places(spec.stages))
         wiring.connect(m, queue.o, wiring.flipped(self.o))
-        m.submodules.buffer = buffer = Memory(width=shape.width, depth=spec.places)
+        m.submodules.buffer = buffer = DualPortMemory(width=shape.width, depth=spec.places)
 
         taken, issue = Signal(), Signal()
         m.d.comb += [taken.eq(self.i.valid & self.i.ready), buffer.w_en.eq(taken),

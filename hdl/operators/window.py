@@ -11,7 +11,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..device import Device, Resources
-from ..memories import Memory
+from ..memories import DualPortMemory
 from ..operator import FeatureMap, Input, StreamShape
 
 
@@ -206,7 +206,7 @@ def _rows_held(window: Window) -> int:
 def stepwise(index: Value, values) -> Value:
     """A constant for each value of an index, of which neighbours are mostly equal."""
     values = [int(value) for value in values]
-    result = Const(values[-1], _shape(values))
+    result: Value = Const(values[-1], _shape(values))
     for at in range(len(values) - 1, 0, -1):
         if values[at] != values[at - 1]:
             result = Mux(index < at, Const(values[at - 1], _shape(values)), result)
@@ -291,7 +291,7 @@ class WindowReader(wiring.Component):
         width = window.lanes * window.input.width
         banks = rows * columns
         address = words.bit_length()
-        memory = Memory.cost(width=width, depth=words, device=device) * banks
+        memory = DualPortMemory.cost(width=width, depth=words, device=device) * banks
         control = Resources(lut=60 + 12 * address, ff=40 + 8 * address)
         reading = Resources(
             lut=banks * (2 * address + width * math.ceil(max(rows, columns) / 2)),
@@ -428,7 +428,7 @@ class WindowReader(wiring.Component):
         pixels = self._pixels(m)
         self._banks = {}
         for row, column in itertools.product(range(bank_rows), range(bank_columns)):
-            bank = Memory(width=len(pixels[0]), depth=slots * self._row_words)
+            bank = DualPortMemory(width=len(pixels[0]), depth=slots * self._row_words)
             m.submodules[f"bank_{row}_{column}"] = self._banks[row, column] = bank
             for k, pixel in enumerate(pixels):
                 # The pixel's bank counts from the beat's on, around.
@@ -439,7 +439,7 @@ class WindowReader(wiring.Component):
                     m.d.comb += [bank.w_en.eq(1), bank.w_data.eq(pixel),
                                  bank.w_addr.eq(second if column < k else first)]
 
-    def _pixels(self, m) -> list[Signal]:
+    def _pixels(self, m) -> list[Value]:
         """The pixels of the beat that was taken."""
         window, element = self._window, self._window.input.width
         word = Value.cast(self.i.payload)
@@ -529,7 +529,7 @@ class WindowReader(wiring.Component):
                 m.d.sync += group_start.eq(group_start + 1)
             restart = Mux(step.pixel_done, beyond, Mux(step.pass_done, group_start + 1,
                                                        group_start))
-            advance = window.dilations[1] * groups
+            advance: Value | int = window.dilations[1] * groups
         else:
             restart = Mux(step.pixel_done, beyond, pixel)
             advance = 1

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
 from fcnnx.hdl.device import Device, Resources
-from fcnnx.hdl.memories import Load, LoadedMemory, Memory, chain_loads, load_words
+from fcnnx.hdl.memories import DualPortMemory, Load, LoadedMemory, chain_loads, load_words
 
 
 DEVICE = Device(name="any", family="xc7", resources=Resources(), clock_mhz=100)
@@ -26,8 +26,8 @@ def test_memory_against_a_list():
     rng = np.random.default_rng(1)
     depth, width = 11, 40
     contents = [int(word) for word in rng.integers(0, 1 << width, depth)]
-    dut = Memory(width=width, depth=depth, words=contents)
-    model, expected = list(contents), [None] * Memory.latency
+    dut = DualPortMemory(width=width, depth=depth, words=contents)
+    model, expected = list(contents), [None] * DualPortMemory.latency
 
     async def bench(ctx):
         for _ in range(300):
@@ -41,19 +41,19 @@ def test_memory_against_a_list():
             expected.append(model[read])
             if enable:
                 model[write] = word
-            if expected[-Memory.latency] is not None:
-                assert ctx.get(dut.r_data) == expected[-Memory.latency]
+            if expected[-DualPortMemory.latency] is not None:
+                assert ctx.get(dut.r_data) == expected[-DualPortMemory.latency]
 
     run(dut, bench)
     assert model != contents
 
 
 def test_style_and_cost():
-    assert Memory.style(width=8, depth=32) == "distributed"
-    assert Memory.style(width=72, depth=64) == "distributed"
-    assert Memory.style(width=72, depth=65) == "block"
-    assert Memory.cost(width=72, depth=512, device=DEVICE).bram18 == 2
-    assert Memory.cost(width=6, depth=32, device=DEVICE) == Resources(lut=4, ff=12)
+    assert DualPortMemory.style(width=8, depth=32) == "distributed"
+    assert DualPortMemory.style(width=72, depth=64) == "distributed"
+    assert DualPortMemory.style(width=72, depth=65) == "block"
+    assert DualPortMemory.cost(width=72, depth=512, device=DEVICE).bram18 == 2
+    assert DualPortMemory.cost(width=6, depth=32, device=DEVICE) == Resources(lut=4, ff=12)
 
 
 class Chain(wiring.Component):

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
 from fcnnx.hdl import verilog
-from fcnnx.hdl.memories import Memory
+from fcnnx.hdl.memories import DualPortMemory
 from fcnnx.hdl.verilog import EmissionError, Once, emit, identifier, unique_identifiers
 
 
@@ -48,7 +48,7 @@ class Reader(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.inner = inner = Module()
-        inner.submodules.memory = memory = Memory(width=4, depth=4, words=[3, 1, 4, 1],
+        inner.submodules.memory = memory = DualPortMemory(width=4, depth=4, words=[3, 1, 4, 1],
                                                   file="_words.mem")
         m.d.comb += [memory.r_addr.eq(self.i), self.o.eq(memory.r_data)]
         return m
