@@ -124,7 +124,7 @@ def _plain_clip(draft: _Draft, node: onnx.NodeProto) -> list[onnx.NodeProto]:
         return [node]
     low, high = ((float(draft.values[node.input[k]].item()) if len(node.input) > k and
                   node.input[k] else unbound) for k, unbound in ((1, -np.inf), (2, np.inf)))
-    if low <= 0 <= high or low > high:
+    if low <= 0 <= high:
         return [node]
     x = node.input[0]
     nodes = []

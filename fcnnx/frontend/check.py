@@ -64,7 +64,7 @@ def run_reference(model: bytes, inputs: Mapping[str, np.ndarray],
     rows = [runner.run(names, {name: values[k:k + 1] for name, values in inputs.items()})
             for k in range(frames)]
     return dict(inputs) | {name: np.concatenate([row[k] for row in rows])
-                           for k, name in enumerate(names)}
+                           if rows[0][k].ndim else rows[0][k] for k, name in enumerate(names)}
 
 
 def compare_layers(imported: Imported, inputs: Mapping[str, np.ndarray]) -> list[Comparison]:

@@ -75,8 +75,6 @@ def clip(context: Context, x: Any, low: Any = None, high: Any = None) -> Any:
         raise Refused("its bounds are not constant.")
     low = -np.inf if low is None else float(floats(low).item())
     high = np.inf if high is None else float(floats(high).item())
-    if low > high:
-        raise Refused(f"its bounds are the wrong way round: {low} and {high}.")
     return _clipped(context, x, low, high)
 
 

@@ -11,8 +11,8 @@ from .graph import Node, quiet, session
 __all__ = ["elementwise", "evaluate"]
 
 
-def evaluate(node: Node, opset: int, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
-    """The first output of a node.
+def evaluate(node: Node, opset: int, inputs: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+    """The outputs of a node.
 
     Parameters
     ----------
@@ -23,15 +23,15 @@ def evaluate(node: Node, opset: int, inputs: Mapping[str, np.ndarray]) -> np.nda
     inputs : arrays by tensor
     """
     helper = onnx.helper
-    proto = helper.make_node(node.op, node.inputs, node.outputs[:1], **node.attributes)
+    proto = helper.make_node(node.op, node.inputs, node.outputs, **node.attributes)
     given = [helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(each.dtype),
                                            each.shape) for name, each in inputs.items()]
     graph = helper.make_graph([proto], "node", given,
-                              [helper.make_empty_tensor_value_info(node.outputs[0])])
+                              [helper.make_empty_tensor_value_info(name)
+                               for name in node.outputs if name])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
     with quiet():
-        (result,) = session(model).run(None, dict(inputs))
-    return result
+        return tuple(session(model).run(None, dict(inputs)))
 
 
 def elementwise(node: Node, opset: int,
@@ -48,5 +48,5 @@ def elementwise(node: Node, opset: int,
     def function(*values: np.ndarray) -> np.ndarray:
         inputs = {name: np.asarray(value, np.float32)
                   for name, value in zip(names, values, strict=True)}
-        return evaluate(node, opset, inputs | dict(constants))
+        return evaluate(node, opset, inputs | dict(constants))[0]
     return function

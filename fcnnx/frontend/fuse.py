@@ -51,6 +51,11 @@ class Windows:
     dilations: tuple[int, int] = (1, 1)
     beyond: tuple[int, int] = (0, 0)
 
+    def cover(self, taken: FeatureMap) -> bool:
+        """Whether one of them is the whole map."""
+        return self.kernel == taken.shape[:2] and not any(self.padding) and \
+            self.dilations == (1, 1)
+
     @property
     def parameters(self) -> dict[str, Any]:
         """Those of an operator's spec."""

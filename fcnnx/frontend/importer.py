@@ -116,6 +116,7 @@ def _prepare(source: ModelSource) -> _Prepared:
     quantized = is_quantized(model)
     model = infer(source.name, fold_constants(model, quantized=quantized))
     problems = _unsupported(source.name, Graph.read(model), quantized)
+    problems += _check_types(source.name, Graph.read(model))
     if not problems:
         problems += _run(source.name, model)
     if not quantized and not problems:
@@ -162,6 +163,19 @@ def _unsupported(name: str, graph: Graph, quantized: bool) -> list[Problem]:
                     reason="The operator is not supported.",
                     remedy="The command 'fcnnx ops' lists those that are.")
             for op, names in nodes.items()]
+
+
+def _check_types(name: str, graph: Graph) -> list[Problem]:
+    """Problems of inputs that are neither floats nor quantised, and of other quantisations."""
+    remedy = "Inputs are 32-bit floats, or quantised to 8 bits."
+    problems = [Problem(where=f"{name}/{tensor}", remedy=remedy,
+                        reason=f"The input is of the type {graph.types[tensor]}.")
+                for tensor in graph.inputs
+                if graph.types[tensor] not in (np.float32, np.int8, np.uint8)]
+    return problems + [
+        Problem(where=f"{name}: {node}", remedy="Quantise to 8 bits.", reason="Activations of the "
+                f"type {graph.types[node.outputs[0]]} are not supported.") for node in graph.nodes
+        if node.op == "QuantizeLinear" and graph.types[node.outputs[0]] not in (np.int8, np.uint8)]
 
 
 def _implement(prepared: _Prepared, quick: bool) -> Imported | None:
@@ -280,8 +294,7 @@ def _leaving(stages: Stages, value: Any) -> tuple[Origin, ...]:
     if isinstance(value, Pointwise):
         value = value.integers
     if isinstance(value, Integers):
-        value.settled()
-        value = stages.plain(value)
-        if value.origin.tensor:
-            return (value.origin,)
+        origin = stages.leaving(value)
+        if origin.tensor:
+            return (origin,)
     raise Refused("it is not quantised.", "Quantise it, or give the float model.")

@@ -222,7 +222,7 @@ def resize(context: Context, x: Any, *parameters: Any) -> Any:
     names = context.node.inputs
     constants = {name: each for name, each in zip(names[1:], parameters, strict=False)
                  if name and each is not None}
-    taken = evaluate(context.node, context.opset, {names[0]: places} | constants)
+    (taken,) = evaluate(context.node, context.opset, {names[0]: places} | constants)
     repeated = places
     for axis, factor in enumerate(factors):
         repeated = repeated.repeat(factor, axis)

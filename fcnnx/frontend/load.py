@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 
 from fcnnx.errors import BadInput, Problem
 
+from .batch import make_single
 from .graph import Graph, first_line, quiet
 
 
@@ -20,6 +21,7 @@ __all__ = ["ModelSource", "check_weights", "infer", "load", "network_name"]
 
 
 OLDEST_OPSET, OPSET = 7, 13
+RUN_OPSET = 23  # the newest of which every onnxruntime has all operators
 ONE_TYPE = {onnx.TensorProto.FLOAT16: "16-bit float", onnx.TensorProto.BFLOAT16: "bfloat16",
             onnx.TensorProto.DOUBLE: "64-bit float"}
 
@@ -65,9 +67,9 @@ def load(source: ModelSource) -> onnx.ModelProto:
     batched = onnx.ModelProto()
     batched.CopyFrom(model)
     _bind(source, model)
+    make_single(source.name, batched, model)
     _check(path, model)
-    _check_batch(source, batched, model)
-    return infer(source.name, _convert(source, model))
+    return plain_pools(source.name, infer(source.name, _convert(source, model)))
 
 
 def infer(name: str, model: onnx.ModelProto) -> onnx.ModelProto:
@@ -88,6 +90,32 @@ def infer(name: str, model: onnx.ModelProto) -> onnx.ModelProto:
         raise BadInput(Problem(
             where=name, reason=f"The shapes of its tensors contradict each other: "
             f"{first_line(error)}.", remedy="Give the right input shapes with --shape.")) from None
+
+
+def plain_pools(name: str, model: onnx.ModelProto) -> onnx.ModelProto:
+    """Without ceil_mode where a last window would begin in the padding, and so is none: ONNX's
+    inference of shapes counts it (https://github.com/onnx/onnx/issues/5711)."""
+    sizes = Graph.read(model).shapes
+    for node in model.graph.node:
+        if node.op_type not in ("MaxPool", "AveragePool"):
+            continue
+        attributes = {each.name: each for each in node.attribute}
+        if "ceil_mode" not in attributes or not attributes["ceil_mode"].i:
+            continue
+        spatial = sizes[node.input[0]][2:]
+        ones = [1] * len(spatial)
+        values = {key: list(attributes[key].ints) if key in attributes else fill for key, fill in (
+            ("strides", ones), ("dilations", ones), ("pads", [0] * 2 * len(spatial)))}
+        kernel = attributes["kernel_shape"].ints
+        for axis, size in enumerate(spatial):
+            before, after = values["pads"][axis], values["pads"][axis + len(spatial)]
+            reach = (kernel[axis] - 1) * values["dilations"][axis] + 1
+            stride = values["strides"][axis]
+            windows = -(-(size + before + after - reach) // stride) + 1
+            if (windows - 1) * stride >= size + before:
+                attributes["ceil_mode"].i = 0
+                return plain_pools(name, infer(name, model))
+    return model
 
 
 def _bad_file(path: pathlib.Path, reason: str, remedy: str = "") -> BadInput:
@@ -138,6 +166,11 @@ def _check(path: pathlib.Path, model: onnx.ModelProto) -> None:
 
 
 def _check_types(source: ModelSource, model: onnx.ModelProto) -> None:
+    others = [each.name for each in model.graph.input if not each.type.HasField("tensor_type")]
+    if others:
+        raise BadInput(Problem(where=f"{source.name}/{others[0]}",
+                               reason="The input is no tensor.",
+                               remedy="Networks of tensors are supported."))
     if model.functions:
         model.CopyFrom(onnx.inliner.inline_local_functions(model))
     wide = [each.name for each in model.graph.initializer if each.data_type in ONE_TYPE]
@@ -203,36 +236,8 @@ def _bind_input(source: ModelSource, given: onnx.ValueInfoProto) -> list[Problem
     return problems
 
 
-def _check_batch(source: ModelSource, batched: onnx.ModelProto, model: onnx.ModelProto) -> None:
-    """Whether nothing but the first dimension of its tensors changed as the batch became one.
-
-    Parameters
-    ----------
-    batched, model : before and after
-    """
-    def shapes(model: onnx.ModelProto) -> dict[str, list[int]]:
-        with quiet():
-            graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
-        fixed = {each.name for each in graph.initializer}
-        tensors = [*graph.input, *graph.value_info, *graph.output]
-        return {each.name: [dim.dim_value for dim in each.type.tensor_type.shape.dim]
-                for each in tensors if each.name not in fixed}
-
-    before, after = shapes(batched), shapes(model)
-    batches = {before[each.name][0] for each in model.graph.input if before.get(each.name)}
-    batch = max(batches, default=0)
-    if batch < 2:
-        return
-    for name, shape in before.items():
-        if 0 not in shape and name in after and [batch, *after[name][1:]] != shape:
-            raise BadInput(Problem(
-                where=source.name, reason=f"The first dimension of its inputs, {batch}, is taken "
-                f"for the batch, and becomes 1; but that of {name!r}, of the shape {shape}, is "
-                "not.", remedy="Export the model with a batch of 1."))
-
-
 def _convert(source: ModelSource, model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model at operator set 13, or as it is where it is newer."""
+    """The model at operator set 13, or as it is where it is newer and can be run."""
     version = next((each.version for each in model.opset_import
                     if each.domain in ("", "ai.onnx")), 0)
     newest = onnx.defs.onnx_opset_version()
@@ -241,16 +246,17 @@ def _convert(source: ModelSource, model: onnx.ModelProto) -> onnx.ModelProto:
             where=source.name, reason=f"Operator set {version} is not supported.",
             remedy=f"Export it with one from {OLDEST_OPSET} to {newest}."))
     model.ir_version = max(model.ir_version, 8)
-    if version >= OPSET:
+    if OPSET <= version <= RUN_OPSET:
         return model
+    target = OPSET if version < OPSET else RUN_OPSET
     model = infer(source.name, model)
     try:
         with quiet():
-            return onnx.version_converter.convert_version(model, OPSET)
+            return onnx.version_converter.convert_version(model, target)
     except (RuntimeError, ValueError, onnx.version_converter.ConvertError) as error:
         raise BadInput(Problem(
-            where=source.name, reason=f"Operator set {version} cannot be converted to {OPSET}: "
-            f"{first_line(error)}.", remedy=f"Export it with operator set {OPSET}.")) from None
+            where=source.name, reason=f"Operator set {version} cannot be converted to {target}: "
+            f"{first_line(error)}.", remedy=f"Export it with operator set {target}.")) from None
 
 
 def check_weights(name: str, model: onnx.ModelProto) -> list[Problem]:

@@ -19,13 +19,11 @@ def on_host(context: Context, x: Any) -> Hosted:
     rank = len(context.shape)
     if context.attribute("axis", -1) % rank == 0:
         raise Refused("it works along the first dimension, which is the batch.")
-    integers = pointwise(x).integers
-    integers.settled()
-    plain = context.stages.plain(integers)
-    if plain.origin.tensor is None:
+    origin = context.stages.leaving(pointwise(x).integers)
+    if origin.tensor is None:
         raise Refused("its input is not quantised.", "Put QuantizeLinear and DequantizeLinear "
                       "before it.")
-    return Hosted((plain.origin,))
+    return Hosted((origin,))
 
 
 def quantization(context: Context, scale: Any, kind: np.dtype, zero: Any = None) -> Quantization:
@@ -35,8 +33,6 @@ def quantization(context: Context, scale: Any, kind: np.dtype, zero: Any = None)
     if scale.size != 1 or not scale.item() > 0:
         raise Refused("its scale must be one positive value.",
                       "Quantise activations per tensor.")
-    if kind not in (np.int8, np.uint8):
-        raise Refused(f"activations of type {kind} are not supported.", "Quantise to 8 bits.")
     return Quantization(np.float32(scale.item()), int(zero.item()) if zero is not None else 0,
                         kind == np.int8)
 
@@ -111,7 +107,7 @@ OPERATORS = {
         elementwise.batch_normalization, "of float models, constant, not in training mode: folded "
         "into weights"),
     "Celu": _function(),
-    "Clip": OnnxOperator(elementwise.clip, "constant bounds, the lower one first"),
+    "Clip": OnnxOperator(elementwise.clip, "constant bounds"),
     "Concat": _hardware(layout.concat, "not along the batch; constants of one value for each "
                         "channel"),
     "Conv": _hardware(linear.conv, f"{WINDOWS}; constant weights and bias"),
@@ -121,9 +117,10 @@ OPERATORS = {
     "Div": OnnxOperator(elementwise.div, f"{CONSTANT}; a constant of one value by activations"),
     "Dropout": OnnxOperator(layout.dropout, "does nothing; no mask, no training mode"),
     "Elu": _function(),
-    "Flatten": OnnxOperator(layout.reshape),
+    "Flatten": OnnxOperator(layout.reshape, "behind the batch"),
     "Gelu": _function(),
-    "Gemm": _hardware(linear.gemm, "a vector with constant weights and bias; transA is 0"),
+    "Gemm": _hardware(linear.gemm, "a vector with constant weights, and a bias for each output; "
+                      "transA is 0"),
     "GlobalAveragePool": _hardware(pools.global_average_pool, WINDOWS),
     "GlobalMaxPool": _hardware(pools.global_max_pool, WINDOWS),
     "HardSigmoid": _function(),
@@ -150,8 +147,8 @@ OPERATORS = {
                         "number of times"),
     "Selu": _function(),
     "Sigmoid": _function(INSIDE),
-    "Slice": _hardware(layout.slice_, "constant ranges, steps of 1 on channels and positive on "
-                       "rows and columns; not of the batch"),
+    "Slice": _hardware(layout.slice_, "constant ranges, not empty, steps of 1 on channels and "
+                       "positive on rows and columns; not of the batch"),
     "Softmax": OnnxOperator(on_host, ON_HOST),
     "Softplus": _function(),
     "Softsign": _function(),

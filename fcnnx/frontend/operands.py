@@ -64,6 +64,8 @@ def quantized(x: Any) -> Pointwise:
                       "End the model there.")
     if is_constant(x):
         raise Refused("its first input is constant.", "Put the constant second.")
+    if isinstance(x, Integers):
+        raise Refused("it computes with integers.", "Put DequantizeLinear before it.")
     raise Refused("its input is not quantised.",
                   "Put QuantizeLinear and DequantizeLinear before it, or give the float model.")
 
@@ -168,8 +170,6 @@ def windows_of(context: Context, taken: FeatureMap, kernel: Sequence[int]) -> Wi
     beyond = tuple(max(0, (at - 1) * stride + reach - size - low - high)
                    for at, stride, reach, size, low, high in zip(
                        positions, strides, extent, sizes, before, after, strict=True))
-    if positions == (1, 1):
-        strides = (1, 1)
     return Windows(kernel=size, strides=strides, dilations=dilations, beyond=beyond,
                    padding=(*before, after[0] + beyond[0], after[1] + beyond[1]))
 

@@ -26,8 +26,7 @@ def max_pool(context: Context, x: Any) -> Any:
     windows = windows_of(context, taken, context.attribute("kernel_shape"))
     size = (1, *context.shape[2:])[-2:]
     index = raster_index(taken.resized(rows=size[0], columns=size[1])).reshape(context.shape)
-    whole = windows == Windows(kernel=(rows, columns))
-    return _greatest(context, x, None if whole else windows, index)
+    return _greatest(context, x, None if windows.cover(taken) else windows, index)
 
 
 def global_max_pool(context: Context, x: Any) -> Any:
@@ -76,10 +75,9 @@ def average_pool(context: Context, x: Any) -> Means:
     size = (1, *context.shape[2:])[-2:]
     output = given.resized(rows=size[0], columns=size[1])
     windows = dataclasses.replace(windows, padding=padding)
-    whole = windows == Windows(kernel=(given.rows, given.columns))
     return Means(name=context.node.name, index=raster_index(output).reshape(context.shape),
                  x=dataclasses.replace(x, integers=merged), input=given, excluded=excluded,
-                 windows=None if whole else windows)
+                 windows=None if windows.cover(given) else windows)
 
 
 def reduce_mean(context: Context, x: Any, axes: Any = None) -> Means:

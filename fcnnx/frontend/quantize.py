@@ -125,7 +125,7 @@ def _anchored(model: onnx.ModelProto, graph: Graph) -> onnx.ModelProto:
     anchored.CopyFrom(model)
     heads = {}
     for node in anchored.graph.node:
-        if node.op_type in HOSTED and node.input[0] in graph.inputs:
+        if node.op_type in (*HOSTED, "Relu", "Clip") and node.input[0] in graph.inputs:
             x = node.input[0]
             heads[x] = onnx.helper.make_node("Identity", [x], [f"{x}_entered"], name=f"{x}_enters")
             node.input[0] = f"{x}_entered"

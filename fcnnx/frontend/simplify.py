@@ -16,7 +16,9 @@ __all__ = ["basic_passes", "fold_constants", "fold_into_gemm", "is_quantized", "
 
 def is_quantized(model: onnx.ModelProto) -> bool:
     """Whether activations are quantised; weights alone are not enough."""
-    return any(node.op_type == "QuantizeLinear" for node in model.graph.node)
+    floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.UNDEFINED)
+    return any(node.op_type == "QuantizeLinear" for node in model.graph.node) or not any(
+        each.type.tensor_type.elem_type in floats for each in model.graph.input)
 
 
 def fold_constants(model: onnx.ModelProto, *, quantized: bool) -> onnx.ModelProto:
@@ -67,7 +69,7 @@ def with_nodes(model: onnx.ModelProto, nodes: list[onnx.NodeProto],
     for field in ("node", "initializer", "value_info", "input"):
         result.graph.ClearField(field)
     result.graph.node.extend(reversed(kept))
-    result.graph.initializer.extend(onnx.numpy_helper.from_array(np.ascontiguousarray(value), name)
+    result.graph.initializer.extend(onnx.numpy_helper.from_array(np.asarray(value, order="C"), name)
                                     for name, value in values.items() if name in used)
     result.graph.input.extend(each for each in model.graph.input if each.name in used)
     return result
@@ -102,9 +104,9 @@ def _plain_gemms(model: onnx.ModelProto) -> onnx.ModelProto:
         if node.op_type != "Gemm" or any(name not in values for name in node.input[1:] if name):
             continue
         factors = [each.f for each in node.attribute if each.name in ("alpha", "beta")]
-        bias = values[node.input[2]].ndim if len(node.input) > 2 and node.input[2] else 1
-        if bias != 1 or any(factor != 1 for factor in factors):
-            rows = values[node.input[1]].shape[0 if _transposed(node) else 1]
+        rows = values[node.input[1]].shape[0 if _transposed(node) else 1]
+        bias = values[node.input[2]].shape if len(node.input) > 2 and node.input[2] else (rows,)
+        if bias != (rows,) or any(factor != 1 for factor in factors):
             fold_into_gemm(node, values, np.ones(rows, np.float32), np.zeros(rows, np.float32))
     return with_nodes(model, list(model.graph.node), values)
 

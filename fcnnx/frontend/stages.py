@@ -74,6 +74,18 @@ class Stages:
                 self._padded[key].name_tensor(integers.tensor, integers.index)
         return Integers(self._padded[key], integers.index)
 
+    def leaving(self, integers: Integers) -> Origin:
+        """Where integers that leave the network come from: an input goes through a stage."""
+        integers.settled()
+        origin = self.plain(integers).origin
+        if origin not in self.inputs:
+            return origin
+        values = Constants(np.arange(origin.map.low, origin.map.high + 1))
+        operator = Table(input=origin.map, output=origin.map, values=values)
+        through = self.stage(f"{origin.name}_through", operator, [integers])
+        through.view, through.tensor, through.shape = origin.view, origin.tensor, origin.shape
+        return through
+
     def pool(self, name: str, integers: Integers, windows: Windows | None,
              index: np.ndarray) -> Integers:
         """Max pooling of integers of the shape (1, channels, rows, columns), over the whole map

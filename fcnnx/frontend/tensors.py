@@ -218,7 +218,7 @@ class Integers:
     def as_vector(self) -> FeatureMap:
         """The map whose values the tensor has in any order; a vector where that is open."""
         if self.origin.known is None:
-            self.origin.settle(self.index.reshape(1, 1, -1))
+            self.origin.settle(np.arange(self.index.size).reshape(1, 1, -1))
         return self.map
 
     def settled(self) -> FeatureMap:

@@ -1,6 +1,7 @@
 """Importing small models, and holding them against onnxruntime."""
 
 import pathlib
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -10,6 +11,9 @@ import pytest
 from fcnnx.frontend import Imported, ModelSource, import_models
 from fcnnx.frontend.check import compare_layers, run_reference
 from fcnnx.frontend.host import Host
+
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "benchmarks"))
 
 
 @pytest.fixture
