@@ -284,19 +284,34 @@ class WindowReader(wiring.Component):
 
     @staticmethod
     def cost(window: Window, device: Device) -> Resources:
-        """What it takes."""
+        """What it takes.
+
+        Constants of the control are a fit to Yosys' counts of many windows.
+        """
         rows, columns = window.part
-        words = (window.rows_held // rows * math.ceil(
-            (window.input.columns + window.padding[1]) / columns) * window.groups)
-        width = window.lanes * window.input.width
         banks = rows * columns
-        address = words.bit_length()
-        memory = DualPortMemory.cost(width=width, depth=words, device=device) * banks
-        control = Resources(lut=60 + 12 * address, ff=40 + 8 * address)
-        reading = Resources(
-            lut=banks * (2 * address + width * math.ceil(max(rows, columns) / 2)),
-            ff=banks * (address + 2 * width) + width)
-        return memory + control + reading
+        slots = window.rows_held // rows
+        words = slots * math.ceil((window.input.columns + window.padding[1]) / columns) * (
+            window.groups)
+        width = window.lanes * window.input.width
+        padded = any(window.padding) or any(
+            part * count != size for part, count, size in
+            zip(window.part, window.parts, window.kernel, strict=True))
+        cost = DualPortMemory.cost(width=width, depth=words, device=device) * banks
+        # Each bank's data wait for its enable; the window's are chosen from all banks, or padding.
+        choice = max(int(padded), banks * 5 // 9)
+        cost += Resources(lut=width * (1 + choice), ff=width) * banks
+        cost += Resources(ff=window.stream.width)
+        if banks == 1 and not padded and not cost.bram18:
+            # Nothing between the memory and the window: shift registers of look-up tables.
+            cost += Resources(lut=width, ff=-3 * width)
+        address = max(1, (words - 1).bit_length())
+        counters = sum((count - 1).bit_length() for count in (
+            window.groups, *window.parts, *window.positions))
+        held = address if slots > 1 else 0
+        return cost + Resources(
+            lut=48 + 4 * counters + 3 * banks * address + 24 * padded + 4 * held,
+            ff=53 + 3 * counters + 3 * banks * address // 4 + 29 * padded + 4 * held)
 
     def elaborate(self, platform):
         m = Module()
