@@ -111,7 +111,7 @@ class Add:
             power = scale & scale - 1 == 0  # wires, no product
             inside = device.family == "xc7" and not power  # its registers are the DSP's
             one += Resources(dsp=0 if power else device.dsps(each.width + 1, MULTIPLIER_WIDTH + 1),
-                             lut=each.width + 1 if zero else 0,
+                             lut=4 if zero else 0,  # an operand less a constant
                              ff=0 if inside else each.width + 1 + 2 * product)
         total = max(map(int.bit_length, self.scales)) + max(
             each.width for each in self.operands) + tree_levels(len(self.operands)) + 1

@@ -99,10 +99,10 @@ class GlobalAveragePool:
         shape, groups = self.outputs[0], self.outputs[0].groups
         bits = self.lanes * self.acc_width
         sums = Resources(lut=bits + 3 * self.input.pixels.bit_length() + 2 * groups.bit_length(),
-                         ff=2 * bits + self.inputs[0].width + self.input.pixels.bit_length()
+                         ff=bits + self.inputs[0].width + self.input.pixels.bit_length()
                          + 2 * groups.bit_length() + 8)
         if groups > 1:
-            sums += Resources(lut=device.lut_ram(bits, groups))
+            sums += Resources(lut=device.lut_ram(bits, groups), ff=bits)
         parameters = LoadedMemory.cost(width=self.lanes * self.requantization.lane_width(0),
                                        depth=groups, device=device)
         requantizer = self.requantization.cost(

@@ -304,9 +304,10 @@ class Widen:
             cycles=np.ones_like(issues))
 
     def resources(self, device: Device) -> Resources:
-        wide, count = self.outputs[0].width, self.inputs[0].groups.bit_length()
+        wide, count = self.outputs[0].width, (self.inputs[0].groups - 1).bit_length()
         queue = OutputQueue.cost(width=wide, places=full_rate_places(self.stages), device=device)
-        return queue + Resources(lut=self.times + count + 2, ff=wide + 2 * count + 1)
+        slot = (self.times - 1).bit_length()
+        return queue + Resources(lut=self.times + 2 * count, ff=wide + count + slot)
 
     def foldings(self) -> Iterator[Self]:
         return iter((self,))
@@ -439,10 +440,11 @@ class Narrow:
 
     def resources(self, device: Device) -> Resources:
         wide, narrow = self.inputs[0].width, self.outputs[0].width
-        count = self.outputs[0].groups.bit_length()
+        count = (self.outputs[0].groups - 1).bit_length()
+        slot = (self.times - 1).bit_length()
         queue = OutputQueue.cost(width=narrow, places=full_rate_places(self.stages),
                                  device=device)
-        return queue + Resources(lut=wide - narrow + count, ff=wide + 2 * count + 1)
+        return queue + Resources(lut=wide - narrow + 2 * count, ff=wide + count + slot + 1)
 
     def foldings(self) -> Iterator[Self]:
         return iter((self,))

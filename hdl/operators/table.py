@@ -10,7 +10,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..device import Device, Resources
-from ..memories import DualPortMemory, Load, LoadedMemory
+from ..memories import Load, LoadedMemory
 from ..operator import Constants, FeatureMap, StreamShape, Timing
 from ..streams import OutputQueue
 from .beats import beat_timing, full_rate_places, give_beats, issue_beats
@@ -83,14 +83,13 @@ class Table:
         return beat_timing(self.inputs[0].beats, stages=self.stages)
 
     def resources(self, device: Device) -> Resources:
-        size = {"width": self.output.width, "depth": 1 << self.input.width}
-        memory = DualPortMemory.cost(**size, device=device)
-        table = memory + Resources(ff=self.input.width)
-        # Synthesis finds that all lanes have the same chain.
-        chain = LoadedMemory.cost(**size, device=device) + memory * -1
+        table = LoadedMemory.cost(width=self.output.width, depth=1 << self.input.width,
+                                  device=device) + Resources(ff=self.input.width)
+        # Only one of the lanes passes on what comes along the chain.
+        table = table * self.lanes + Resources(ff=33) * (1 - self.lanes)
         queue = OutputQueue.cost(width=self.outputs[0].width,
                                  places=full_rate_places(self.stages), device=device)
-        return table * self.lanes + chain + queue + Resources(lut=2, ff=self.stages)
+        return table + queue + Resources(lut=2, ff=self.stages)
 
     def foldings(self) -> Iterator[Self]:
         return (dataclasses.replace(self, lanes=lanes)
