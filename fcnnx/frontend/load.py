@@ -69,7 +69,7 @@ def load(source: ModelSource) -> onnx.ModelProto:
     _bind(source, model)
     make_single(source.name, batched, model)
     _check(path, model)
-    return plain_pools(source.name, infer(source.name, _convert(source, model)))
+    return infer(source.name, _convert(source, model))
 
 
 def infer(name: str, model: onnx.ModelProto) -> onnx.ModelProto:
@@ -90,32 +90,6 @@ def infer(name: str, model: onnx.ModelProto) -> onnx.ModelProto:
         raise BadInput(Problem(
             where=name, reason=f"The shapes of its tensors contradict each other: "
             f"{first_line(error)}.", remedy="Give the right input shapes with --shape.")) from None
-
-
-def plain_pools(name: str, model: onnx.ModelProto) -> onnx.ModelProto:
-    """Without ceil_mode where a last window would begin in the padding, and so is none: ONNX's
-    inference of shapes counts it (https://github.com/onnx/onnx/issues/5711)."""
-    sizes = Graph.read(model).shapes
-    for node in model.graph.node:
-        if node.op_type not in ("MaxPool", "AveragePool"):
-            continue
-        attributes = {each.name: each for each in node.attribute}
-        if "ceil_mode" not in attributes or not attributes["ceil_mode"].i:
-            continue
-        spatial = sizes[node.input[0]][2:]
-        ones = [1] * len(spatial)
-        values = {key: list(attributes[key].ints) if key in attributes else fill for key, fill in (
-            ("strides", ones), ("dilations", ones), ("pads", [0] * 2 * len(spatial)))}
-        kernel = attributes["kernel_shape"].ints
-        for axis, size in enumerate(spatial):
-            before, after = values["pads"][axis], values["pads"][axis + len(spatial)]
-            reach = (kernel[axis] - 1) * values["dilations"][axis] + 1
-            stride = values["strides"][axis]
-            windows = -(-(size + before + after - reach) // stride) + 1
-            if (windows - 1) * stride >= size + before:
-                attributes["ceil_mode"].i = 0
-                return plain_pools(name, infer(name, model))
-    return model
 
 
 def _bad_file(path: pathlib.Path, reason: str, remedy: str = "") -> BadInput:
