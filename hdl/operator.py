@@ -154,8 +154,15 @@ class StreamShape:
 
     @property
     def elements(self) -> int:
-        """Values of a beat."""
+        """Values of a beat; those of one pixel at most where it has no more than one."""
         return self.lanes * self.pixels
+
+    @classmethod
+    def of(cls, values: FeatureMap, elements: int) -> "StreamShape":
+        """The one whose beats have so many values: more than the channels are whole pixels."""
+        if elements <= values.channels:
+            return cls(map=values, lanes=elements)
+        return cls(map=values, lanes=values.channels, pixels=elements // values.channels)
 
     @property
     def width(self) -> int:

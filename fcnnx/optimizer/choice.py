@@ -8,12 +8,12 @@ import numpy as np
 
 from fcnnx.hdl.device import KINDS, Device, Resources
 from fcnnx.hdl.engine import Engine, Source
-from fcnnx.hdl.operator import FeatureMap, Operator
+from fcnnx.hdl.operator import FeatureMap, Operator, StreamShape
 from fcnnx.hdl.operators.plumbing import LEAST_PLACES, Fork
 from fcnnx.network import Network
 
 from .fifos import Places
-from .folding import Link, build_engine, conversions, links, port_lanes
+from .folding import Link, build_engine, conversions, links, port_elements
 
 
 __all__ = ["Candidates", "Chooser", "Selection", "amounts_of", "candidates"]
@@ -36,6 +36,7 @@ class Candidates:
     amounts : integers, shape (foldings, kinds)
         Resources.
     lanes : integers, shape (foldings, inputs + outputs)
+        Values of a beat: lanes, or those of several whole pixels.
     inputs : :class:`int`
     """
 
@@ -60,7 +61,7 @@ def candidates(operator: Operator, device: Device) -> Candidates:
     operators = tuple(operator.foldings())
     intervals = np.array([each.interval for each in operators], dtype=np.int64)
     amounts = np.stack([amounts_of(each.resources(device)) for each in operators])
-    lanes = np.array([[shape.lanes for shape in (*each.inputs, *each.outputs)]
+    lanes = np.array([[shape.elements for shape in (*each.inputs, *each.outputs)]
                       for each in operators], dtype=np.int64)
     kept = _undominated(np.column_stack([intervals, amounts]), lanes)
     return Candidates(operators=tuple(operators[k] for k in kept), intervals=intervals[kept],
@@ -247,6 +248,8 @@ class Chooser:
 
     def _fork(self, k: int, lanes: int) -> np.ndarray:
         feature_map, count = self._forks[k]
+        if lanes > feature_map.channels:
+            return np.full(len(KINDS), np.inf)  # of several pixels a beat there are no forks
         held = self.held.get(k, (0,) * count)
         return _fork_amounts(feature_map, lanes, tuple(
             max(LEAST_PLACES, -(-values // lanes)) for values in held), self.device)
@@ -371,9 +374,11 @@ def _fork_amounts(feature_map: FeatureMap, lanes: int, places: tuple[int, ...],
 
 
 def _port(feature_map: FeatureMap, output: bool) -> Candidates:
-    """An input or output of a network: any number of lanes that a beat there can have."""
-    lanes = np.arange(1, port_lanes(feature_map) + 1)
-    beats = feature_map.pixels * -(-feature_map.channels // lanes)
+    """An input or output of a network: any number of lanes, or pixels of an input, that a beat
+    there can have."""
+    lanes = np.array([count for count in port_elements(feature_map)
+                      if not output or count <= feature_map.channels])
+    beats = np.array([StreamShape.of(feature_map, count).beats for count in lanes.tolist()])
     return Candidates(operators=(), intervals=beats,
                       amounts=np.zeros((len(lanes), len(KINDS)), dtype=np.int64),
                       lanes=lanes[:, None], inputs=int(output))

@@ -251,7 +251,7 @@ class Decider:
             f"whole budget it reaches {fps:.6g} fps ({reached} cycles a frame, "
             f"{reached - most} too many). {binds}",
             remedy=f"Lower the target to {fps:.6g} fps, allow more, raise the clock to "
-            f"{self._clock * reached / most:.4g} MHz, or take a larger board."))
+            f"{target.fps * reached / 1e6:.4g} MHz, or take a larger board."))
 
     def _missed_latency(self, n: int, reached: int, allowed: int) -> TargetMissed:
         chooser, target = self._choosers[n], self._targets[n]

@@ -53,8 +53,9 @@ def size_queues(make: Callable[[Places], Engine]) -> tuple[Engine, EngineTiming]
 
 
 def ample_places(engine: Engine) -> Places:
-    """Queues at the forks of an engine that hold two frames."""
-    return {name: (2 * fork.shape.beats,) * len(fork.places) for name, fork in _forks(engine)}
+    """Queues at the forks of an engine that hold four frames: a branch over the whole map keeps
+    the others waiting for more than two."""
+    return {name: (4 * fork.shape.beats,) * len(fork.places) for name, fork in _forks(engine)}
 
 
 def _forks(engine: Engine) -> list[tuple[str, Fork]]:

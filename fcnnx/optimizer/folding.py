@@ -64,6 +64,8 @@ def conversions(feature_map: FeatureMap, lanes: int, wanted: int) -> tuple[tuple
 
     if lanes == wanted:
         return ((),)
+    if max(lanes, wanted) > feature_map.channels:
+        return ()  # several pixels a beat, which nothing gathers or deals out
     narrow, wide = sorted((lanes, wanted))
     if wide % narrow == 0 or wide == feature_map.channels:
         return ((step(lanes, wanted),),)
@@ -87,9 +89,13 @@ def engine_resources(engine: Engine, device: Device) -> Resources:
     return sum((stage.operator.resources(device) for stage in engine.stages), Resources())
 
 
-def port_lanes(feature_map: FeatureMap) -> int:
-    """The most lanes of a stream at the accelerator's ports."""
-    return max(1, min(feature_map.channels, PORT_BITS // feature_map.width))
+def port_elements(feature_map: FeatureMap) -> list[int]:
+    """How many values a beat at the accelerator's ports can have: lanes, or several pixels."""
+    most = max(1, PORT_BITS // feature_map.width)
+    lanes = list(range(1, min(feature_map.channels, most) + 1))
+    return lanes + [pixels * feature_map.channels
+                    for pixels in range(2, most // feature_map.channels + 1)
+                    if feature_map.columns % pixels == 0]
 
 
 def build_engine(network: Network, operators: Mapping[str, Operator], *,
@@ -131,12 +137,12 @@ class _Builder:
         network = self._network
         inputs = []
         for port in network.inputs:
-            shape = StreamShape(map=port.map, lanes=self._ports[port.tensor])
+            shape = StreamShape.of(port.map, self._ports[port.tensor])
             inputs.append((port.tensor, shape))
             self._arrive(Source(port.tensor), shape)
         for stage in network.stages:
             operator = self._operators[stage.name]
-            sources = tuple(self._take(source, shape.lanes, stage.name)
+            sources = tuple(self._take(source, shape.elements, stage.name)
                             for source, shape in zip(stage.inputs, operator.inputs, strict=True))
             self._append(stage.name, operator, sources)
             for k, shape in enumerate(operator.outputs):
@@ -168,7 +174,7 @@ class _Builder:
         """The next stream of a source, at so many lanes."""
         stream = next(self._branches[source])
         shape = self._shapes[stream]
-        for operator in conversion(shape.map, shape.lanes, lanes, self._interval):
+        for operator in conversion(shape.map, shape.elements, lanes, self._interval):
             kind = type(operator).__name__.lower()
             stream = self._append(self._unique(f"{consumer}_{kind}"), operator, (stream,))
         return stream

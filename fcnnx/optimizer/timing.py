@@ -419,7 +419,10 @@ class Solver:
     def result(self) -> EngineTiming:
         """What has been solved so far: two frames at least."""
         ends, interval = self.ends, self.interval
-        settled = self.repeats or (len(ends) > 2 and interval == ends[-2] - ends[-3])
+        steps = np.diff(ends)
+        settled = self.repeats or (len(steps) > 1 and steps[-1] == steps[-2])
+        if not settled:
+            interval = round(float(steps[len(steps) // 2:].mean()))
         transfers = {source: stream.crossed[stream.before * stream.beats:
                                             (stream.before + self.solved) * stream.beats]
                      for source, stream in self.streams.items()}

@@ -237,7 +237,23 @@ class Convolution:
             rows = folding["rows"]
             half = rows // 2 - (rows // 2 - rows) % 2
             for lut_rows in sorted({0, max(half, 0), rows}):
-                yield dataclasses.replace(self, **folding, lut_rows=lut_rows)
+                folded = dataclasses.replace(self, **folding, lut_rows=lut_rows)
+                yield folded
+                yield from folded._wider()
+
+    def _wider(self) -> Iterator[Self]:
+        """The same with several pixels a beat, where one is what it waits for."""
+        pixels = 1
+        while self._waits(pixels) and self.lanes == self.input.channels:
+            pixels = next((more for more in range(pixels + 1, self.part[1] + 1)
+                           if self.input.columns % more == 0), 0)
+            if not pixels:
+                return
+            yield dataclasses.replace(self, pixels=pixels)
+
+    def _waits(self, pixels: int) -> bool:
+        return (self.window.stream.beats > pixels * self.output.pixels * self.passes
+                * self.drain.cycles)
 
     def _row_choices(self) -> list[int]:
         """Even, so that rows share multipliers; one, and all of an odd number, too."""
