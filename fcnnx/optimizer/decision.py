@@ -239,6 +239,7 @@ class Decider:
 
     def _missed_fps(self, n: int, most: int, reached: int, budget: Resources) -> TargetMissed:
         chooser, target = self._choosers[n], self._targets[n]
+        assert target.fps is not None
         cheapest = chooser.choose(most, base_prices(budget))
         if cheapest is None:
             binds = (f"No folding of its stages takes fewer than {int(chooser.useful[0])} cycles "
