@@ -12,12 +12,13 @@ from fcnnx.errors import BadInput, Problem
 from fcnnx.hdl.device import Resources
 from fcnnx.options import PathLike
 from fcnnx.plan import Plan
+from fcnnx.report.files import SYNTHESIS, refresh
 from fcnnx.synthesis.yosys import TIMEOUT, Synthesis, read_design, synthesise
 
 
 __all__ = ["RESULT", "BuildSynthesis", "read_synthesis", "synthesise_build"]
 
-RESULT = "synthesis.json"
+RESULT = SYNTHESIS
 NAMES = {"dsp": "DSPs", "bram18": "18-kbit block RAMs", "uram": "ultra RAMs", "lut": "LUTs",
          "ff": "flip-flops"}
 
@@ -40,7 +41,8 @@ class BuildSynthesis:
 
 def synthesise_build(build: PathLike, *, board: str | None = None, paths: bool = False,
                      timeout: float | None = None, progress: Progress = silent) -> BuildSynthesis:
-    """Synthesise a build's modules, and write synthesis.json.
+    """Synthesise a build's modules, and write synthesis.json; the build's reports then hold what
+    was counted.
 
     Parameters
     ----------
@@ -84,6 +86,8 @@ def synthesise_build(build: PathLike, *, board: str | None = None, paths: bool =
         except OSError as error:
             raise BadInput(Problem(where=str(place / RESULT), reason=f"The result cannot be "
                                    f"written: {error.strerror or error}.")) from None
+        progress("Drawing the report")
+        refresh(place)
     if over := _excess(found.total, budget):
         raise BadInput(Problem(where=str(place), reason=f"The design does not fit {where}: {over}.",
                                remedy=f"{RESULT} has the counts of every module."))

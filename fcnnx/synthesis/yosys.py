@@ -204,27 +204,38 @@ def _script(name: str, texts: Mapping[str, str], family: str, *, paths: bool) ->
 def _run(name: str, sources: Mapping[str, str], timeout: float) -> tuple[dict[str, int],
                                                                          int | None]:
     """Cells of a module by their types, and its longest path."""
-    with tempfile.TemporaryDirectory(prefix="fcnnx-") as work:
-        folder = Path(work)
-        for file, text in sources.items():
-            (folder / file).write_text(text)
-        with (folder / "log.txt").open("w") as log:
-            try:
-                done = subprocess.run([sys.executable, "-P", "-c", WORKER, "script.ys"], cwd=folder,
-                                      stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                      timeout=timeout)
-            except subprocess.TimeoutExpired:
-                raise BadInput(Problem(
-                    where=name, reason=f"Yosys did not finish in {timeout:g} seconds.",
-                    remedy="Give it more with --timeout.")) from None
-        if done.returncode:
-            raise BadInput(Problem(where=name, reason=f"Yosys failed: {_error(folder)}"))
-        found = json.loads((folder / "stat.json").read_text())["design"]["num_cells_by_type"]
-        path = folder / "path.txt"
-        length = None
-        if path.exists():
-            length = max(map(int, re.findall(r"\(length=(\d+)\)", path.read_text())), default=0)
-        return found, length
+    try:
+        with tempfile.TemporaryDirectory(prefix="fcnnx-") as work:
+            folder = Path(work)
+            for file, text in sources.items():
+                (folder / file).write_text(text)
+            _call(name, folder, timeout)
+            found = json.loads((folder / "stat.json").read_text())["design"]
+            path = folder / "path.txt"
+            length = None
+            if path.exists():
+                lengths = re.findall(r"\(length=(\d+)\)", path.read_text())
+                length = max(map(int, lengths), default=0)
+            return found["num_cells_by_type"], length
+    except OSError as error:
+        raise BadInput(Problem(where="Yosys", reason=f"Its files cannot be written: "
+                               f"{error.strerror or error}.")) from None
+
+
+def _call(name: str, folder: Path, timeout: float) -> None:
+    with (folder / "log.txt").open("w") as log:
+        try:
+            code = subprocess.run([sys.executable, "-P", "-c", WORKER, "script.ys"], cwd=folder,
+                                  stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                  timeout=timeout).returncode
+        except subprocess.TimeoutExpired:
+            raise BadInput(Problem(where=name, reason=f"Yosys did not finish in {timeout:g} "
+                                   f"seconds.", remedy="Give it more with --timeout.")) from None
+    if code < 0:
+        raise BadInput(Problem(where=name, reason=f"Yosys was ended by signal {-code}.",
+                               remedy="Is there memory enough?"))
+    if code:
+        raise BadInput(Problem(where=name, reason=f"Yosys failed: {_error(folder)}"))
 
 
 def _error(folder: Path) -> str:
