@@ -1,7 +1,7 @@
 """One network's best points: the fastest within a budget, and the front of what it costs."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -20,7 +20,9 @@ ROUNDS = 16  # of prices
 STEEPNESS = 2.0  # what is short becomes dearer by so much a round
 # Prices of a front's points, as shares of the budget: all alike, and each scarce kind dear.
 NO_LEANING: Mapping[str, float] = {}
-LEANINGS = (NO_LEANING, {"dsp": 2.5}, {"dsp": 8.0}, {"dsp": 40.0}, {"lut": 2.5}, {"lut": 8.0},
+SPARES_LUTS = {"lut": 8.0}
+MIXES = (0.2, 0.4, 0.6, 0.8)  # of the DSPs that make all products
+LEANINGS = (NO_LEANING, {"dsp": 2.5}, {"dsp": 8.0}, {"dsp": 40.0}, {"lut": 2.5}, SPARES_LUTS,
             {"bram18": 8.0})
 
 
@@ -107,20 +109,32 @@ def front(chooser: Chooser, budget: Resources, *, fastest_interval: int,
             selection = chooser.choose(limit, prices)
             if selection is None:
                 break
-            key = (selection.interval, *amounts_of(selection.resources).tolist())
-            found.setdefault(key, selection)
+            for each in (selection, *_mixed(chooser, selection, budget, leaning)):
+                found.setdefault((each.interval, *amounts_of(each.resources).tolist()), each)
             limit = max(min(selection.interval - 1, int(selection.interval / ratio)),
                         min(fastest_interval, selection.interval - 1))
     return _undominated(found)
 
 
+def _mixed(chooser: Chooser, selection: Selection, budget: Resources,
+           leaning: Mapping[str, float]) -> Iterator[Selection]:
+    """Where look-up tables are dear, the same with some of its multipliers made of them: prices
+    choose all of one kind, or of the other."""
+    if leaning != SPARES_LUTS:
+        return
+    for share in MIXES:
+        most = dataclasses.replace(budget, dsp=int(share * selection.resources.dsp))
+        yield chooser.within(selection, most)
+
+
 def _undominated(found: Mapping[tuple[int, ...], Selection]) -> list[Selection]:
-    kept: list[tuple[np.ndarray, Selection]] = []
+    kept: list[Selection] = []
+    costs = np.empty((0, 1 + len(KINDS)), dtype=np.int64)
     for key in sorted(found):
-        costs = np.array(key)
-        if not any((other <= costs).all() for other, _ in kept):
-            kept.append((costs, found[key]))
-    return [selection for _, selection in reversed(kept)]
+        if not (costs <= key).all(axis=1).any():
+            costs = np.vstack([costs, key])
+            kept.append(found[key])
+    return kept[::-1]
 
 
 def latency_of(chooser: Chooser, selection: Selection) -> int:
