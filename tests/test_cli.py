@@ -169,7 +169,7 @@ def test_unknown_target_and_bad_target(refused, small):
 def test_target_that_cannot_be_met(refused, small):
     (error,) = refused("--models", small, "--board", "zedboard", "--targets", "small=1e9fps",
                        code=1)
-    assert error.startswith("small: 1e+08 fps cannot be met: alone on the whole budget it reaches")
+    assert error.startswith("small: 1e+09 fps cannot be met: alone on the whole budget it reaches")
 
 
 def test_caps_too_small(refused, fcnnx, small, tmp_path):
