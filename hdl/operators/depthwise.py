@@ -151,7 +151,8 @@ class DepthwiseConvolution:
             kind, self.lanes * math.prod(self.part), device)
         weights = LoadedMemory.cost(width=8 * terms, depth=self.window.groups * self.steps,
                                     device=device)
-        return (sums + products + weights + WindowReader.cost(self.window, device)
+        control = Resources(lut=50, ff=12)  # passes over groups, delays of their marks
+        return (sums + products + weights + control + WindowReader.cost(self.window, device)
                 + self.drain.resources(device))
 
     def foldings(self) -> Iterator[Self]:

@@ -15,7 +15,7 @@ from ..operator import Constants, FeatureMap, Output, StreamShape, Timing
 from ..streams import OutputQueue, connect_streams
 from .depthwise import ChannelReducer, window_foldings
 from .drain import Drain
-from .matvec import tree_levels
+from .matvec import tree_cost, tree_levels
 from .requantize import Requantization
 from .window import Window, WindowReader, delayed
 
@@ -108,7 +108,7 @@ class MaxPool:
         values = self.lanes * math.prod(self.part)
         width = self.input.width
         queue = OutputQueue.cost(width=self.lanes * width, places=self.places, device=device)
-        greatest = Resources(lut=values * (width + 4), ff=(values + self.lanes) * width + 10)
+        greatest = Resources(lut=values * (width + 4) + 40, ff=values * width + 12)
         return greatest + queue + WindowReader.cost(self.window, device)
 
     def foldings(self) -> Iterator[Self]:
@@ -321,7 +321,9 @@ class AveragePool:
     def resources(self, device: Device) -> Resources:
         terms = self.lanes * math.prod(self.part)
         bits = self.lanes * self.acc_width
-        sums = Resources(lut=terms * 10 + bits, ff=terms * 18 + bits)
+        # The input's register, the tree and the sum of each lane, passes over groups.
+        sums = Resources(lut=bits + 50, ff=8 * terms + bits + 12)
+        sums += tree_cost(math.prod(self.part), self.input.width) * self.lanes
         return sums + WindowReader.cost(self.window, device) + self.drain.resources(device)
 
     def foldings(self) -> Iterator[Self]:

@@ -299,12 +299,16 @@ class WindowReader(wiring.Component):
             zip(window.part, window.parts, window.kernel, strict=True))
         cost = DualPortMemory.cost(width=width, depth=words, device=device) * banks
         # Each bank's data wait for its enable; the window's are chosen from all banks, or padding.
-        choice = max(int(padded), banks * 5 // 9)
+        # A rotation that no stride changes is none.
+        jump = window.input.rows - (window.positions[0] - 1) * window.strides[0]
+        turns = ((1 if window.strides[0] % rows == jump % rows == 0 else rows)
+                 * (1 if window.strides[1] % columns == 0 else columns))
+        choice = max(int(padded), turns * 5 // 9)
         cost += Resources(lut=width * (1 + choice), ff=width) * banks
         cost += Resources(ff=window.stream.width)
-        if banks == 1 and not padded and not cost.bram18:
+        if turns == 1 and not padded and not cost.bram18:
             # Nothing between the memory and the window: shift registers of look-up tables.
-            cost += Resources(lut=width, ff=-3 * width)
+            cost += Resources(lut=width, ff=-3 * width) * banks
         address = max(1, (words - 1).bit_length())
         counters = sum((count - 1).bit_length() for count in (
             window.groups, *window.parts, *window.positions))
