@@ -13,11 +13,12 @@ from fcnnx.generate import generate
 from fcnnx.optimizer import Target, plan
 from fcnnx.options import Named, PathLike, model_sources
 from fcnnx.report import figures
+from fcnnx.report.files import REPORT, texts
+from fcnnx.report.reproduction import reproduction
 
 
 __all__ = ["Build", "Progress", "build", "check", "read_report", "silent"]
 
-REPORT = "report.json"
 MODELS = "models"
 
 Progress = Callable[[str], None]
@@ -116,6 +117,10 @@ def build(models: Named, *, board: str, out: PathLike | None = None, calibration
                                 remedy="Leave it out, or use stream."))
     if problems or chosen is None or wanted is None:
         raise BadInput(*problems)
+    options = {"models": models, "board": board, "out": out, "calibration": calibration,
+               "shape": shapes, "targets": targets, "objective": objective, "dsp": dsp,
+               "bram18": bram18, "lut": lut, "clock": clock, "headroom": headroom or None,
+               "io": io, "plan_only": plan_only}
     given = {"dsp": dsp, "bram18": bram18, "lut": lut}
     caps = {kind: cap for kind, cap in given.items() if cap is not None}
     place = pathlib.Path(out or pathlib.Path("build") / "_".join(each.name for each in sources))
@@ -127,15 +132,18 @@ def build(models: Named, *, board: str, out: PathLike | None = None, calibration
         decided = plan([each.network for each in imported], chosen, targets=wanted,
                        objective=objective, caps=caps, headroom_percent=headroom,
                        clock_mhz=clock, progress=progress)
-        report = figures.report(decided)
+        report = figures.report(decided) | {"plan_only": plan_only, "reproduction": reproduction(
+            options, {source.name: source.path for source in sources})}
         with folder.new_build(place, force=force) as partial:
             progress("Writing the build")
             decided.save(partial)
             _write_models(partial / MODELS, imported)
-            folder.write_json(partial / REPORT, report)
             if not plan_only:
                 progress("Generating the Verilog")
                 generate(decided.accelerator, partial)
+            progress("Drawing the report")
+            for name, text in texts(report).items():
+                (partial / name).write_text(text, encoding="utf-8")
     return Build(folder=place, report=report)
 
 

@@ -8,27 +8,40 @@ import os
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TextIO
 
 from fcnnx.errors import BadInput, Problem
 
 
-__all__ = ["MANIFEST", "check_target", "in_use", "new_build", "read_build", "verify",
-           "write_json"]
+__all__ = ["MANIFEST", "check_target", "in_use", "json_text", "new_build", "read_build", "rewrite",
+           "verify", "write_json"]
 
 MANIFEST = "manifest.json"
 _KIND = "fcnnx build"
 
 
+def json_text(content: object) -> str:
+    """What a JSON file of ours holds."""
+    return json.dumps(content, indent=1, allow_nan=False) + "\n"
+
+
 def write_json(path: pathlib.Path, content: object) -> None:
     """Write a JSON file in one step."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    _replace({path: json_text(content)})
+
+
+def _replace(texts: Mapping[pathlib.Path, str]) -> None:
+    """Write files, or leave all of them as they are: a full disk shows before any is replaced."""
+    partial = {path: path.with_name(f".{path.name}.{os.getpid()}") for path in texts}
     try:
-        partial.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
-        partial.replace(path)
+        for path, text in texts.items():
+            partial[path].write_text(text, encoding="utf-8")
+        for path, written in partial.items():
+            written.replace(path)
     finally:
-        partial.unlink(missing_ok=True)
+        for written in partial.values():
+            written.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -158,6 +171,40 @@ def _write_manifest(folder: pathlib.Path) -> None:
     write_json(folder / MANIFEST, {"kind": _KIND, "files": files})
 
 
+def rewrite(folder: pathlib.Path, texts: Mapping[str, str]) -> None:
+    """Replace files of a build by name, and their digests with them.
+
+    Raises
+    ------
+    BadInput
+        If there is no build, or the files cannot be written; all are as they were then.
+    """
+    digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
+    with _consistent(folder, writing=True):
+        files = {**read_build(folder), **digests}
+        manifest = json_text({"kind": _KIND, "files": dict(sorted(files.items()))})
+        try:
+            _replace({folder / name: text for name, text in texts.items()}
+                     | {folder / MANIFEST: manifest})
+        except OSError as error:
+            raise _unwritable(folder, error) from None
+
+
+@contextlib.contextmanager
+def _consistent(folder: pathlib.Path, *, writing: bool) -> Iterator[None]:
+    """Wait until files and digests of a build are those of one moment, and keep them so."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        yield  # there is no build, and whoever reads it says so
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX if writing else fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def read_build(folder: pathlib.Path) -> dict[str, str]:
     """The digests of a build's files, by name.
 
@@ -184,13 +231,14 @@ def verify(folder: pathlib.Path) -> None:
     """
     problems = []
     remedy = "Build it again with --force."
-    for name, digest in read_build(folder).items():
-        path = folder / name
-        if not path.is_file():
-            problems.append(Problem(where=str(path), reason="This file of the build is missing.",
-                                    remedy=remedy))
-        elif _digest(path) != digest:
-            problems.append(Problem(where=str(path), reason="This file of the build was edited.",
-                                    remedy=remedy))
+    with _consistent(folder, writing=False):
+        for name, digest in read_build(folder).items():
+            path = folder / name
+            if not path.is_file():
+                problems.append(Problem(where=str(path), remedy=remedy,
+                                        reason="This file of the build is missing."))
+            elif _digest(path) != digest:
+                problems.append(Problem(where=str(path), remedy=remedy,
+                                        reason="This file of the build was edited."))
     if problems:
         raise BadInput(*problems)

@@ -23,7 +23,7 @@ from fcnnx.hdl.operators.requantize import Requantization
 from fcnnx.network import Port
 
 
-__all__ = ["FILE", "WEIGHTS", "NetworkPlan", "Plan", "StagePlan"]
+__all__ = ["FILE", "WEIGHTS", "FrontPoint", "NetworkPlan", "Plan", "StagePlan"]
 
 
 VERSION = 1
@@ -58,6 +58,20 @@ class StagePlan:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class FrontPoint:
+    """What a network could take, and how fast it would then be; queues at joins not yet sized.
+
+    Parameters
+    ----------
+    interval_cycles : :class:`int`
+    resources : :class:`Resources`
+    """
+
+    interval_cycles: int
+    resources: Resources
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class NetworkPlan:
     """What is expected of one network, and wanted of it.
 
@@ -84,6 +98,10 @@ class NetworkPlan:
     resources : :class:`Resources`
         Of the whole engine.
     warnings : tuple of :class:`str`
+    front : tuple of :class:`FrontPoint`
+        What could have been chosen, the slowest first: not what was decided, and not stored.
+    faster : :class:`FrontPoint` or None
+        The next faster foldings, as far as they are known; likewise.
     """
 
     name: str
@@ -101,6 +119,8 @@ class NetworkPlan:
     stages: tuple[StagePlan, ...]
     resources: Resources
     warnings: tuple[str, ...]
+    front: tuple[FrontPoint, ...] = dataclasses.field(default=(), compare=False)
+    faster: FrontPoint | None = dataclasses.field(default=None, compare=False)
 
     def frames_per_second(self, clock_mhz: float) -> float:
         return clock_mhz * 1e6 / self.interval_cycles
@@ -190,7 +210,7 @@ class Plan:
 TYPES: dict[str, type] = OPERATORS | {each.__name__: each for each in (
     Accelerator, Device, Engine, FeatureMap, NetworkPlan, Plan, Port, Requantization, Resources,
     Source, Stage, StagePlan, StreamShape)}
-UNSTORED = {"seconds"}
+UNSTORED = {"seconds", "front", "faster"}
 
 
 def _encode(value: Any, constants: dict[str, Constants]) -> Any:

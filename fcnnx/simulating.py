@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 
 from fcnnx import folder
-from fcnnx.building import MODELS, REPORT, Progress, silent
+from fcnnx.building import MODELS, Progress, silent
 from fcnnx.cosim.check import prove
 from fcnnx.errors import BadInput, Problem
 from fcnnx.frontend import Host
 from fcnnx.network import Network
 from fcnnx.options import Arrays, PathLike, read_arrays
 from fcnnx.plan import NetworkPlan, Plan
+from fcnnx.report.files import REPORT, SIMULATION, refresh
 
 
 __all__ = ["Simulation", "simulate"]
 
-RESULT = "simulation.json"
 FRAMES = 8  # of each network, where nobody says
 SEED = 0
 
@@ -54,7 +54,8 @@ def simulate(build: PathLike, *, inputs: Arrays | PathLike | None = None,
              outputs: PathLike | None = None, frames: int | None = None,
              stalls: int | None = None, waves: PathLike | None = None,
              simulator: str = "verilator", progress: Progress = silent) -> Simulation:
-    """Run a build's Verilog, compare it with the golden model, and write simulation.json.
+    """Run a build's Verilog, compare it with the golden model, and write simulation.json; the
+    build's reports then hold what was measured.
 
     Parameters
     ----------
@@ -106,8 +107,10 @@ def simulate(build: PathLike, *, inputs: Arrays | PathLike | None = None,
                      stream: values[:wanted[name]]
                      for (engine, stream), values in result.run.outputs.items()
                      if engine == name}).items()}
-        report = result.to_json()
-        folder.write_json(place / RESULT, report)
+        report = result.to_json() | {"stalls": stalls}
+        _write_result(place / SIMULATION, report)
+        progress("Drawing the report")
+        refresh(place)
     if outputs is not None:
         _write_outputs(pathlib.Path(outputs), found)
     return Simulation(report=report, predicted=predicted, outputs=found,
@@ -118,6 +121,14 @@ def _host(build: pathlib.Path, network: NetworkPlan) -> Host:
     """The host's part, which sees nothing of a network but its ends."""
     ends = Network(name=network.name, inputs=network.inputs, stages=(), outputs=network.outputs)
     return Host(build / MODELS / f"{network.name}.onnx", ends)
+
+
+def _write_result(path: pathlib.Path, report: dict[str, Any]) -> None:
+    try:
+        folder.write_json(path, report)
+    except OSError as error:
+        raise BadInput(Problem(where=str(path), reason="The result cannot be written: "
+                               f"{error.strerror or error}.")) from None
 
 
 def _write_outputs(path: pathlib.Path, arrays: Arrays) -> None:

@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from fcnnx import building, folder
 from fcnnx.cli import main
+from fcnnx.report.html import page
 
 
 def write_model(path, *, channels=2, middle=None, weight=0.5, size=6):
@@ -289,7 +290,7 @@ def test_frames_must_be_positive(fcnnx, copy):
 
 
 @pytest.mark.parametrize("name", ["plan.json", "weights.npz", "rtl/accelerator.v",
-                                  "models/one.onnx", "report.json"])
+                                  "models/one.onnx", "report.json", "report.html"])
 @pytest.mark.parametrize("command", ["simulate", "report"])
 def test_missing_and_edited_files(fcnnx, copy, name, command):
     content = (copy / name).read_bytes()
@@ -318,7 +319,7 @@ def test_plan_only_has_no_verilog(fcnnx, small, tmp_path):
                        tmp_path / "plan", "--plan-only")
     assert code == 0
     assert sorted(path.name for path in (tmp_path / "plan").iterdir()) == [
-        "manifest.json", "models", "plan.json", "report.json", "weights.npz"]
+        "manifest.json", "models", "plan.json", "report.html", "report.json", "weights.npz"]
     code, _, errors = fcnnx("simulate", tmp_path / "plan")
     assert code == 2
     assert "This build was only planned" in errors
@@ -329,7 +330,7 @@ def test_same_build_every_time(built, tmp_path):
     building.build(models, board="zedboard", out=tmp_path / "again")
     digests = [folder.read_build(place) for place in (built, tmp_path / "again")]
     for found in digests:
-        del found["report.json"]  # it tells how long planning took
+        del found["report.json"], found["report.html"]  # they tell how long planning took
     assert digests[0] == digests[1]
 
 
@@ -341,9 +342,11 @@ def test_build_simulate_report(fcnnx, copy, tmp_path):
     assert code == 0
     assert table.splitlines()[1].split()[0] == "one"
     report = json.loads((copy / "report.json").read_text())
+    assert (copy / "report.html").read_text() == page(report)
     simulation = json.loads((copy / "simulation.json").read_text())
     for name, frames in (("one", 3), ("two", 4)):
         predicted, measured = report["networks"][name], simulation["networks"][name]
+        assert report["simulation"]["networks"][name] == measured
         assert measured["frames"] >= frames
         assert measured["mismatches"] == 0
         assert measured["values"] == 3 * measured["frames"]

@@ -16,6 +16,7 @@ from fcnnx.plan import NetworkPlan, Plan, StagePlan
 
 from .choice import Chooser, Selection
 from .decision import Decider, Decision
+from .evidence import Evidence, evidence
 from .fifos import size_queues
 from .folding import engine_resources
 from .partition import OBJECTIVES
@@ -89,8 +90,13 @@ def plan(networks: Sequence[Network], board: Board, *,
     decider = Decider(choosers, [merged[network.name] for network in networks],
                       objective=objective, clock_mhz=clock, progress=progress)
     decision, finished = _decide(decider, choosers, budget, progress)
-    rows = tuple(_network_plan(chooser, done, merged[chooser.network.name], alone, board.device)
-                 for chooser, done, alone in zip(choosers, finished, decision.alone, strict=True))
+    progress("Looking at what was not chosen")
+    rows = tuple(_network_plan(
+        chooser, done, merged[chooser.network.name], alone,
+        evidence(chooser, selection, done.engine, budget,
+                 [other.resources for other in finished if other is not done]))
+        for chooser, selection, done, alone in zip(choosers, decision.selections, finished,
+                                                   decision.alone, strict=True))
     return Plan(board=board.name, device=board.device, clock_mhz=clock, budget=budget,
                 accelerator=Accelerator(engines=tuple(each.engine for each in finished)),
                 networks=rows, objective=objective, gap=decision.gap,
@@ -173,7 +179,8 @@ def _check(objective: str, clock_mhz: float) -> None:
 
 
 def _network_plan(chooser: Chooser, done: _Finished, target: Target, alone: int,
-                  device: Device) -> NetworkPlan:
+                  shown: Evidence) -> NetworkPlan:
+    device = chooser.device
     network, engine, timing = chooser.network, done.engine, done.timing
     stages = tuple(StagePlan(
         name=stage.name, operation=type(stage.operator).__name__,
@@ -187,4 +194,5 @@ def _network_plan(chooser: Chooser, done: _Finished, target: Target, alone: int,
         interval_cycles=timing.interval_cycles, latency_cycles=timing.latency_cycles,
         alone_cycles=alone, weight=target.weight or 1.0, target_fps=target.fps,
         target_latency_ms=target.latency_ms, bottleneck=timing.bottleneck, stages=stages,
-        resources=done.resources, warnings=network.warnings)
+        resources=done.resources, warnings=network.warnings,
+        front=shown.front, faster=shown.faster)

@@ -4,16 +4,25 @@ from typing import Any
 
 from fcnnx import boards, metrics
 from fcnnx.hdl.accelerator import AcceleratorPort
-from fcnnx.hdl.device import Resources
+from fcnnx.hdl.device import KINDS, Resources
+from fcnnx.hdl.engine import Engine
+from fcnnx.hdl.operator import Operator
 from fcnnx.network import Port
-from fcnnx.plan import NetworkPlan, Plan, StagePlan
+from fcnnx.plan import FrontPoint, NetworkPlan, Plan, StagePlan
+
+from .measured import with_measurements
+from .pipeline import folding, memory_bits, streams
 
 
 __all__ = ["report"]
 
 
 def report(plan: Plan) -> dict[str, Any]:
-    """The report of a plan, as JSON holds it."""
+    """The report of a plan, as JSON holds it; nothing is measured yet."""
+    return with_measurements(_planned(plan), None, None)
+
+
+def _planned(plan: Plan) -> dict[str, Any]:
     progress = {network.name: network.progress for network in plan.networks}
     rates = {network.name: network.frames_per_second(plan.clock_mhz) for network in plan.networks}
     latencies = [(network.latency_cycles / plan.clock_mhz / 1e3, network.target_latency_ms)
@@ -23,10 +32,13 @@ def report(plan: Plan) -> dict[str, Any]:
         "board": plan.board,
         "device": plan.device.name,
         "clock_mhz": plan.clock_mhz,
+        "clock": "assumed",
         "plan": plan.digest,
-        "networks": {network.name: _network(plan, network) for network in plan.networks},
+        "networks": {network.name: _network(plan, network, engine) for network, engine
+                     in zip(plan.networks, plan.accelerator.engines, strict=True)},
         "total": _amounts(plan.resources) | {"dram_gbps": 0},
         "budget": _amounts(plan.budget) | {"dram_gbps": budget_gbps},
+        "available": _amounts(plan.device.resources),
         "schedule": None,
         "metrics": {
             "stp": metrics.stp(progress),
@@ -48,7 +60,7 @@ def _amounts(resources: Resources) -> dict[str, float]:
     return dict(resources.items())
 
 
-def _network(plan: Plan, network: NetworkPlan) -> dict[str, Any]:
+def _network(plan: Plan, network: NetworkPlan, engine: Engine) -> dict[str, Any]:
     return {
         "macs": network.macs,
         "multipliers": network.multipliers,
@@ -57,21 +69,44 @@ def _network(plan: Plan, network: NetworkPlan) -> dict[str, Any]:
         "interval_cycles": network.interval_cycles,
         "latency_cycles": network.latency_cycles,
         "frames_per_second": network.frames_per_second(plan.clock_mhz),
+        "latency_ms": network.latency_cycles / plan.clock_mhz / 1e3,
+        "mac_efficiency": network.macs / max(1, network.multipliers * network.interval_cycles),
         "alone_cycles": network.alone_cycles,
         "ntt": 1 / network.progress,
         "weight": network.weight,
         "target_fps": network.target_fps,
         "target_latency_ms": network.target_latency_ms,
         "bottleneck": network.bottleneck,
-        "stages": [_stage(stage) for stage in network.stages],
+        "bound": _bound(plan, network),
+        "front": [_point(point) for point in network.front],
+        "stages": [_stage(stage, placed.operator) for stage, placed
+                   in zip(network.stages, engine.stages, strict=True)],
+        "streams": streams(engine),
         "ports": _ports(plan, network),
     }
 
 
-def _stage(stage: StagePlan) -> dict[str, Any]:
-    return {"name": stage.name, "op": stage.operation, "interval_cycles": stage.interval_cycles,
-            "stall_share": stage.stall_share, "macs": stage.macs,
-            "multipliers": stage.multipliers, **_amounts(stage.resources)}
+def _point(point: FrontPoint) -> dict[str, Any]:
+    return {"interval_cycles": point.interval_cycles, **_amounts(point.resources)}
+
+
+def _bound(plan: Plan, network: NetworkPlan) -> dict[str, Any]:
+    """What keeps a network from being faster: what the next faster foldings need, of what the
+    other networks leave."""
+    others = [each.resources for each in plan.networks if each is not network]
+    used = sum(others, Resources())
+    left = {kind: getattr(plan.budget, kind) - getattr(used, kind) for kind in KINDS}
+    needs = None if network.faster is None else _point(network.faster)
+    short = {} if needs is None else {kind: needs[kind] - left[kind] for kind in KINDS
+                                      if needs[kind] > left[kind]}
+    return {"left": left, "faster": needs, "short": short}
+
+
+def _stage(stage: StagePlan, operator: Operator) -> dict[str, Any]:
+    return {"name": stage.name, "op": stage.operation, "folding": folding(operator),
+            "interval_cycles": stage.interval_cycles, "stall_share": stage.stall_share,
+            "macs": stage.macs, "multipliers": stage.multipliers,
+            **_amounts(stage.resources), "memory_bits": memory_bits(operator)}
 
 
 def _ports(plan: Plan, network: NetworkPlan) -> list[dict[str, Any]]:

@@ -10,11 +10,12 @@ from rich.text import Text
 
 from fcnnx.doctor import Finding
 
+from .numbers import KINDS, number
+
 
 __all__ = ["show_boards", "show_findings", "show_models", "show_operators", "show_report",
            "show_simulation", "show_synthesis"]
 
-KINDS = {"dsp": "DSP", "bram18": "BRAM18", "uram": "URAM", "lut": "LUT", "ff": "FF"}
 WIDTH = 110  # where nobody knows how wide
 
 
@@ -32,43 +33,36 @@ def _table(*columns: str, left: int = 1) -> Table:
     return table
 
 
-def _number(value: float) -> str:
-    """A figure with thousands apart, and three digits that count where it is small."""
-    if value != int(value) and abs(value) < 1000:
-        return f"{value:.3g}"
-    return f"{round(value):,}"
-
-
 def show_report(report: Mapping[str, Any], folder: pathlib.Path, *, stages: bool = False) -> None:
     """A build: its networks, what they cost, and what to know of it."""
     console = _console()
     console.print(Text(f"{folder}: {', '.join(report['networks'])} on {report['board']} "
-                       f"({report['device']}) at {_number(report['clock_mhz'])} MHz, assumed",
+                       f"({report['device']}) at {number(report['clock_mhz'])} MHz, assumed",
                        style="bold"), soft_wrap=True)
     kinds = [kind for kind in KINDS if report["budget"][kind] or report["total"][kind]]
     table = _table("network", "interval", "latency", "frames/s", "NTT", "multipliers",
                    *(KINDS[kind] for kind in kinds))
     for name, row in report["networks"].items():
-        table.add_row(name, *(_number(row[key]) for key in (
+        table.add_row(name, *(number(row[key]) for key in (
             "interval_cycles", "latency_cycles", "frames_per_second", "ntt", "multipliers",
             *kinds)))
     table.add_section()
     blank = [""] * 5
-    table.add_row("total", *blank, *(_number(report["total"][kind]) for kind in kinds))
-    table.add_row("budget", *blank, *(_number(report["budget"][kind]) for kind in kinds))
+    table.add_row("total", *blank, *(number(report["total"][kind]) for kind in kinds))
+    table.add_row("budget", *blank, *(number(report["budget"][kind]) for kind in kinds))
     table.add_row("used", *blank, *(_share(report, kind) for kind in kinds))
     console.print(table)
     for name, row in report["networks"].items():
         operators = {stage["name"]: stage["op"] for stage in row["stages"]}
         efficiency = row["macs"] / (row["multipliers"] * row["interval_cycles"])
         console.print(Text(
-            f"{name}: {_number(row['macs'] / 1e6)} million multiply-accumulates a frame, "
+            f"{name}: {number(row['macs'] / 1e6)} million multiply-accumulates a frame, "
             f"multipliers at work {efficiency:.0%}; its bottleneck is {row['bottleneck']} "
             f"({operators[row['bottleneck']]})."), soft_wrap=True)
     if len(report["networks"]) > 1:
         metrics = report["metrics"]
         console.print(f"STP {metrics['stp']:.3f}, ANTT {metrics['antt']:.3f}, fairness "
-                      f"{metrics['fairness']:.3f}, {_number(metrics['stp_fps'])} frames/s in all.",
+                      f"{metrics['fairness']:.3f}, {number(metrics['stp_fps'])} frames/s in all.",
                       soft_wrap=True)
     optimizer = report["optimizer"]
     gap = "proven best of the plans that were compared" if not optimizer["gap"] else \
@@ -94,7 +88,7 @@ def _show_stages(console: Console, report: Mapping[str, Any]) -> None:
         slowest = max(stage["interval_cycles"] for stage in row["stages"])
         for stage in row["stages"]:
             table.add_row(stage["name"], stage["op"],
-                          *(_number(stage[key]) for key in ("interval_cycles", "multipliers",
+                          *(number(stage[key]) for key in ("interval_cycles", "multipliers",
                                                             *kinds)),
                           style="bold" if stage["interval_cycles"] == slowest else "")
         console.print()
@@ -116,14 +110,14 @@ def show_simulation(simulation: Mapping[str, Any], report: Mapping[str, Any]) ->
     for name, row in simulation["networks"].items():
         predicted = report["networks"][name]
         measured = row["interval_cycles"]
-        table.add_row(name, _number(row["frames"]), _number(row["values"]),
-                      Text(_number(row["mismatches"]), style="red" if row["mismatches"] else ""),
-                      "one frame" if measured is None else _number(measured),
-                      _number(predicted["interval_cycles"]),
-                      _number(row["latency_cycles"]), _number(predicted["latency_cycles"]),
+        table.add_row(name, number(row["frames"]), number(row["values"]),
+                      Text(number(row["mismatches"]), style="red" if row["mismatches"] else ""),
+                      "one frame" if measured is None else number(measured),
+                      number(predicted["interval_cycles"]),
+                      number(row["latency_cycles"]), number(predicted["latency_cycles"]),
                       "" if measured is None else f"{row['mac_efficiency']:.0%}")
     console.print(table)
-    console.print(f"{_number(simulation['cycles'])} cycles in {simulation['simulator']}, "
+    console.print(f"{number(simulation['cycles'])} cycles in {simulation['simulator']}, "
                   f"{simulation['seconds']:.1f} s.")
 
 
@@ -139,7 +133,7 @@ def show_synthesis(synthesis: Mapping[str, Any]) -> None:
     kinds = [kind for kind in KINDS if synthesis[kind] or synthesis["predicted"][kind]]
     table = _table(synthesis["target"], *(KINDS[kind] for kind in kinds))
     for name, row in (("synthesised", synthesis), ("predicted", synthesis["predicted"])):
-        table.add_row(name, *(_number(row[kind]) for kind in kinds))
+        table.add_row(name, *(number(row[kind]) for kind in kinds))
     table.add_row("predicted / synthesised", *(
         f"{synthesis['predicted'][kind] / synthesis[kind]:.2f}" if synthesis[kind] else ""
         for kind in kinds))
@@ -148,9 +142,9 @@ def show_synthesis(synthesis: Mapping[str, Any]) -> None:
     heads = [*(KINDS[kind] for kind in kinds), *(["longest path"] if paths else [])]
     table = _table("module", "instances", *heads)
     for name, row in synthesis["modules"].items():
-        amounts = [_number(row[kind]) for kind in kinds]
-        table.add_row(name, _number(row["instances"]), *amounts,
-                      *([_number(row["longest_path"] or 0)] if paths else []))
+        amounts = [number(row[kind]) for kind in kinds]
+        table.add_row(name, number(row["instances"]), *amounts,
+                      *([number(row["longest_path"] or 0)] if paths else []))
     console.print(table)
     console.print(f"{synthesis['tool']}, {synthesis['seconds']:.1f} s.")
 
@@ -160,8 +154,8 @@ def show_models(rows: Mapping[str, Mapping[str, Any]]) -> None:
     console = _console()
     table = _table("network", "model", "in floats", "stages", "multiply-accumulates", left=3)
     for name, row in rows.items():
-        table.add_row(name, row["model"], "yes" if row["float"] else "no", _number(row["stages"]),
-                      _number(row["macs"]))
+        table.add_row(name, row["model"], "yes" if row["float"] else "no", number(row["stages"]),
+                      number(row["macs"]))
     console.print(table)
     for name, row in rows.items():
         for warning in row["warnings"]:
@@ -172,8 +166,8 @@ def show_boards(rows: Iterable[Mapping[str, Any]]) -> None:
     """Boards with what they have."""
     table = _table("board", "device", *KINDS.values(), "GB/s", "MHz", left=2)
     for row in rows:
-        table.add_row(row["board"], row["device"], *(_number(row[kind]) for kind in KINDS),
-                      _number(row["dram_gbps"]), _number(row["clock_mhz"]))
+        table.add_row(row["board"], row["device"], *(number(row[kind]) for kind in KINDS),
+                      number(row["dram_gbps"]), number(row["clock_mhz"]))
     _console().print(table)
 
 

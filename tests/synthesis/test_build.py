@@ -38,6 +38,7 @@ def made(tmp_path, monkeypatch):
     device = boards.get("zedboard").device
     decided = Decided(device.resources, queue.resources(device))
     monkeypatch.setattr(building.Plan, "load", lambda place: decided)
+    monkeypatch.setattr(building, "refresh", lambda place: None)  # there is no report
     place = tmp_path / "made"
     with folder.new_build(place, force=False) as partial:
         generate(Accelerator(engines=(engine,)), partial)

@@ -1,0 +1,70 @@
+"""What was not chosen, so that people see why: a network's front, and what the next step needs."""
+
+import dataclasses
+from collections.abc import Iterable
+
+from fcnnx.hdl.device import KINDS, Resources
+from fcnnx.hdl.engine import Engine
+from fcnnx.plan import FrontPoint
+
+from .choice import Chooser, Selection
+from .pareto import base_prices, front
+
+
+__all__ = ["Evidence", "evidence"]
+
+
+STEP = 1.1  # of the limits of neighbouring points: to be looked at, not to be chosen from
+SLOWEST = 100  # times what was chosen
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What a network could have been.
+
+    Parameters
+    ----------
+    front : tuple of :class:`FrontPoint`
+        The slowest first.
+    faster : :class:`FrontPoint` or None
+        The next faster foldings, those that exceed least what the other networks leave; None where
+        no foldings are faster.
+    """
+
+    front: tuple[FrontPoint, ...]
+    faster: FrontPoint | None
+
+
+def evidence(chooser: Chooser, selection: Selection, engine: Engine, budget: Resources,
+             others: Iterable[Resources]) -> Evidence:
+    """What a network could have been instead.
+
+    Parameters
+    ----------
+    chooser, selection
+        Of the network, and what was chosen.
+    engine : :class:`Engine`
+        With its queues sized: what is held where branches meet stays as it is.
+    budget : :class:`Resources`
+    others : resources of the other networks
+    """
+    chooser.remember(engine)
+    points = front(chooser, budget, fastest_interval=max(1, selection.interval // 4), ratio=STEP)
+    return Evidence(
+        front=tuple(FrontPoint(interval_cycles=each.interval, resources=each.resources)
+                    for each in points if each.interval <= SLOWEST * selection.interval),
+        faster=_faster(chooser, selection, budget, sum(others, Resources())))
+
+
+def _faster(chooser: Chooser, selection: Selection, budget: Resources,
+            others: Resources) -> FrontPoint | None:
+    useful = chooser.useful[chooser.useful < selection.interval]
+    if not useful.size:
+        return None
+    found = chooser.choose(int(useful[-1]), base_prices(budget))
+    if found is None:
+        return None
+    left = Resources(**{kind: max(0, getattr(budget, kind) - getattr(others, kind))
+                        for kind in KINDS})
+    found = chooser.within(found, left)
+    return FrontPoint(interval_cycles=found.interval, resources=found.resources)

@@ -1,0 +1,157 @@
+"""Charts of report.html: SVG elements whose colours are those of the page, light or dark."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair
+import vl_convert
+
+from fcnnx.errors import BadInput, Problem
+
+from .numbers import KINDS, number, share
+
+
+__all__ = ["SERIES", "fronts", "resources"]
+
+
+SERIES = 8  # networks with a colour of their own; style.css has them
+LABEL = "var(--muted)"
+# A share of the budget from which on a point is not drawn: nobody wants a design so large.
+MOST = 2.0
+
+
+def _render(chart: Any, label: str) -> str:
+    """The chart as SVG, without a colour or a font that the page does not choose.
+
+    Raises
+    ------
+    BadInput
+        If it cannot be drawn.
+    """
+    styled = chart.configure(
+        background="transparent", font="sans-serif",
+        view=altair.ViewConfig(stroke=None),
+        padding={"left": 5, "right": 60, "top": 5, "bottom": 5},  # the page's font may be wider
+        axis=altair.AxisConfig(
+            labelFlush=False,
+            labelColor=LABEL, titleColor=LABEL, gridColor="var(--grid)", tickColor="var(--grid)",
+            domainColor="var(--line)", labelFontSize=12, titleFontSize=12,
+            titleFontWeight="normal", labelLimit=300, titlePadding=8),
+        legend=altair.LegendConfig(labelColor="var(--text)", titleColor=LABEL, labelFontSize=12,
+                                   titleFontSize=12, titleFontWeight="normal", labelLimit=300))
+    try:
+        svg = vl_convert.vegalite_to_svg(styled.to_dict())
+    except Exception as error:  # whatever stops the drawing, the user is told, and nothing is left
+        raise BadInput(Problem(where="report.html", reason=f"A chart cannot be drawn: {error}.",
+                               remedy="fcnnx doctor tells what is missing.")) from error
+    svg = re.sub(r' (aria-[a-z]+|role)="[^"]*"', "", svg).replace(' font-family="sans-serif"', "")
+    return svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+
+
+def _colours(names: Sequence[str], *others: str) -> altair.Scale:
+    """A colour for each network, and further ones."""
+    series = [f"var(--series-{n % SERIES + 1})" for n in range(len(names))]
+    return altair.Scale(domain=[*names, *others], range=series + [
+        f"var(--{other})" for other in others])
+
+
+def resources(report: Mapping[str, Any]) -> str:
+    """Shares of the device that each network takes, that are free, and that caps forbid.
+
+    Parameters
+    ----------
+    report : mapping
+        As in report.json.
+    """
+    names = [*report["networks"]]
+    rows, marks = [], []
+    for kind, title in KINDS.items():
+        whole, budget, used = (report[key][kind] for key in ("available", "budget", "total"))
+        if not whole:
+            continue
+        parts = {name: report["networks"][name][kind] for name in names}
+        parts |= {"free": max(0, budget - used), "capped": whole - max(budget, used)}
+        start = 0.0
+        for name, amount in parts.items():
+            rows.append({"kind": title, "part": name, "from": start / whole,
+                         "to": (start + amount) / whole})
+            start += amount
+        marks.append({"kind": title, "cap": budget / whole, "text":
+                      f"{number(used)} of {number(budget)} ({share(used, budget)})"})
+    others = [part for part in ("free", "capped")
+              if any(row["part"] == part and row["to"] > row["from"] for row in rows)]
+    order = [title for title in KINDS.values() if any(mark["kind"] == title for mark in marks)]
+    y = altair.Y("kind:N", sort=order, title=None,
+                 axis=altair.Axis(ticks=False, domain=False, labelFontSize=13, labelPadding=8,
+                                  labelColor="var(--text)"))
+    bars = altair.Chart(altair.Data(values=rows)).mark_bar(
+        height=20, stroke="var(--card)", strokeWidth=1).encode(
+        y=y, x2="to:Q", x=altair.X("from:Q", title="share of the device", scale=altair.Scale(
+            domain=[0, 1]), axis=altair.Axis(format="%", grid=True, tickCount=10)),
+        color=altair.Color("part:N", scale=_colours(names, *others),
+                           legend=altair.Legend(title=None, orient="top", symbolType="square",
+                                                symbolStrokeWidth=0)))
+    marked = altair.Chart(altair.Data(values=marks))
+    caps = marked.mark_tick(color="var(--text)", thickness=2, height=28).encode(y=y, x="cap:Q")
+    texts = marked.mark_text(align="left", dx=12, fontSize=12, color="var(--text)").encode(
+        y=y, x=altair.datum(1.0), text="text:N")
+    return _render((bars + caps + texts).properties(width=820, height=34 * len(order)),
+                   "Resources of the device by network")
+
+
+def fronts(report: Mapping[str, Any]) -> str:
+    """Each network's front, as the largest share of the budget by interval, and what was chosen.
+
+    Parameters
+    ----------
+    report : mapping
+        As in report.json; some network has a front.
+    """
+    names = [name for name, row in report["networks"].items() if row["front"]]
+    points, chosen = [], []
+    for name in names:
+        row = report["networks"][name]
+        points += [{"network": name, "interval": interval, "share": part}
+                   for interval, part in _lower_edge(row["front"], report["budget"])]
+        chosen.append({"network": name, "interval": row["interval_cycles"],
+                       "share": _largest(row, report["budget"])})
+    x = altair.X("interval:Q", title="interval, cycles a frame (logarithmic)",
+                 scale=altair.Scale(type="log", nice=False, padding=12),
+                 axis=altair.Axis(format="~s", tickCount=8))
+    y = altair.Y("share:Q", title="largest share of the budget",
+                 scale=altair.Scale(domain=[0, MOST]), axis=altair.Axis(format="%", tickCount=5))
+    colour = altair.Color("network:N", scale=_colours([*report["networks"]]),
+                          legend=altair.Legend(title=None, orient="top"))
+    lines = altair.Chart(altair.Data(values=points)).mark_line(
+        interpolate="step-before", strokeWidth=2, point=altair.OverlayMarkDef(size=14)).encode(
+        x=x, y=y, color=colour)
+    diamonds = altair.Chart(altair.Data(values=chosen)).mark_point(
+        shape="diamond", size=180, filled=True, opacity=1, stroke="var(--text)",
+        strokeWidth=1.5).encode(x=x, y=y, color=colour)
+    texts = altair.Chart(altair.Data(values=chosen)).mark_text(
+        align="left", dx=11, dy=-9, fontSize=12, color="var(--text)").encode(
+        x=x, y=y, text=altair.Text("interval:Q", format=","))
+    whole = altair.Chart(altair.Data(values=[{"share": 1.0}])).mark_rule(
+        color="var(--text)", strokeDash=[5, 4]).encode(y="share:Q")
+    return _render((whole + lines + diamonds + texts).properties(width=960, height=260),
+                   "Fronts of the networks, and the points that were chosen")
+
+
+def _largest(amounts: Mapping[str, Any], budget: Mapping[str, float]) -> float:
+    """The largest share of a kind; one that is forbidden and needed is more than all of it."""
+    return max((amounts[kind] / budget[kind] if budget[kind] else MOST)
+               for kind in KINDS if amounts[kind] or budget[kind])
+
+
+def _lower_edge(front: Sequence[Mapping[str, Any]],
+                budget: Mapping[str, float]) -> list[tuple[int, float]]:
+    """Of a front's points those that are faster than all of a smaller share, the fastest first."""
+    edge: list[tuple[int, float]] = []
+    least = MOST
+    for point in sorted(front, key=lambda each: each["interval_cycles"]):
+        part = _largest(point, budget)
+        if part < least:
+            least = part
+            edge.append((point["interval_cycles"], part))
+    return edge
