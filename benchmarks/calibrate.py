@@ -1,7 +1,7 @@
 """Costs of components, as their formulas say them and as Yosys counts them.
 
-    python benchmarks/calibrate.py run [--family xc7] [KIND...]
-    python benchmarks/calibrate.py check [--family xc7] [KIND...]
+    python benchmarks/calibrate.py run [KIND...] [--family xc7]
+    python benchmarks/calibrate.py check [KIND...] [--family xc7]
 
 ``run`` synthesises the components of ``samples.py`` and keeps the counts in ``calibration.json``,
 ``check`` shows formulas and counts side by side. What was synthesised once is not again.

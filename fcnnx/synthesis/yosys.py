@@ -47,10 +47,9 @@ SYNTHESISE = {
     "xcup": "synth_xilinx -family xcup -flatten -noiopad -noclkbuf -top {module}",
     "ecp5": "synth_ecp5 -noabc9 -top {module}",
 }
-# The longest path between registers, block RAMs and multipliers, in cells.
-PATH = {
-    "ecp5": "tee -q -o path.txt ltp -noff t:TRELLIS_FF t:DP16KD t:MULT18X18D %u %u %n\n",
-}
+# The longest path between registers, block RAMs, multipliers and other modules, in cells.
+PATH = "tee -q -o path.txt ltp -noff {ends} %n\n"
+ENDS = ("TRELLIS_FF", "DP16KD", "MULT18X18D")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -129,7 +128,7 @@ def synthesise(texts: Mapping[str, str], family: str, *, top: str = TOP, paths: 
         As in :class:`Device`.
     top : :class:`str`
     paths : :class:`bool`
-        Find the longest paths too; for ``"ecp5"`` only.
+        Find the longest paths too; of the family ``"ecp5"`` only.
     timeout : :class:`float`
         Seconds that one module may take.
     progress : callable
@@ -198,7 +197,10 @@ def _script(name: str, texts: Mapping[str, str], family: str, *, paths: bool) ->
     boxes = "read_verilog -lib boxes.v" if _children(name, texts) else ""
     script = SCRIPT.format(sources=f"{name}.v memory.v", boxes=boxes, module=name,
                            synthesise=SYNTHESISE[family].format(module=name))
-    return script + (PATH[family] if paths else "")
+    if not paths:
+        return script
+    first, *others = [f"t:{end}" for end in (*ENDS, *_children(name, texts))]
+    return script + PATH.format(ends=" ".join([first, *(f"{other} %u" for other in others)]))
 
 
 def _run(name: str, sources: Mapping[str, str], timeout: float) -> tuple[dict[str, int],

@@ -60,26 +60,29 @@ def adder_tree(m, name: str, terms: Sequence[Value],
     return terms[0], carries
 
 
-def tree_cost(terms: int, width: int) -> Resources:
-    """What an adder tree of so many terms of so many bits takes.
+def tree_cost(terms: int, width: int, before: int = 0) -> Resources:
+    """What an adder tree of so many terms of so many bits takes, each behind so many registers.
 
     A term that has nothing to be added to passes a level in a register; in three and more in a
     row, synthesis makes shift registers of look-up tables of them.
     """
     cost, passed, waiting = Resources(), 0, width
+    first = before
     for level in range(tree_levels(terms)):
         adders, odd = divmod(terms, 2)
         if not odd or not passed:
-            cost += _passing(passed, waiting)
-            passed, waiting = 0, width + level
+            cost += _passing(passed, waiting, first)
+            passed, waiting, first = 0, width + level, 0 if level else before
         passed += odd
         cost += Resources(lut=adders, ff=adders) * (width + level + 1)
         terms = adders + odd
-    return cost + _passing(passed, waiting)
+    return cost + _passing(passed, waiting, first)
 
 
-def _passing(levels: int, width: int) -> Resources:
-    return Resources(lut=width) if levels >= 3 else Resources(ff=levels * width)
+def _passing(levels: int, width: int, before: int) -> Resources:
+    if levels and levels + before >= 3:
+        return Resources(lut=width, ff=-before * width)
+    return Resources(ff=levels * width)
 
 
 def product_cost(kind: str, device: Device) -> Resources:
@@ -181,10 +184,12 @@ class RowPair(wiring.Component):
         shared = 1 if kind == "packed" else rows
         cost = product_cost(kind, device) * (columns * shared)
         cost += input_cost(kind, columns, device)
+        # Where no DSP takes them in, a product's registers are there.
+        before = 2 if kind != "lut" and device.family != "xc7" else 0
         for row in range(rows):
             # The upper half of a packed product is a bit wider, and waits for the lower one's sign.
             upper = kind == "packed" and row
-            cost += tree_cost(columns, 17 if upper else 16)
+            cost += tree_cost(columns, 17 if upper else 16, before)
             cost += Resources(lut=acc_width, ff=acc_width + (columns if upper else 0))
         count = max(1, (depth - 1).bit_length())
         cost += Resources(lut=count // 2 + 2, ff=count)

@@ -116,9 +116,9 @@ class PRelu:
         one = Resources(
             dsp=device.dsps(width, SLOPE_WIDTH),
             lut=(width if self.zero else 0) + self.shift // 5 + 3 * scaled // 2
-            + self.output.width // 2,
+            + self.output.width // 2 + (0 if device.family == "xc7" else 6),
             ff=2 * width + scaled + self.output.width + MULTIPLIER_WIDTH - 7
-            + (0 if device.family == "xc7" else 3 * product))
+            + (0 if device.family == "xc7" else 3 * product - 41))
         groups = self.inputs[0].groups
         slopes = LoadedMemory.cost(width=self.lanes * SLOPE_WIDTH, depth=groups, device=device)
         queue = OutputQueue.cost(width=self.outputs[0].width,

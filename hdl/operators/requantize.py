@@ -147,8 +147,12 @@ class Requantization:
         """What a :class:`Requantizer` of these parameters takes."""
         product = in_width + MULTIPLIER_WIDTH
         lut = in_width if bias_width else 0
-        # Only in DSP48E1 does Yosys take operands' and products' registers.
-        ff = out_width + (0 if device.family == "xc7" else 4 * product)
+        ff = out_width
+        if device.family != "xc7":
+            # Only in DSP48E1 does Yosys take operands' and products' registers. Those that follow
+            # the multiplier's memory become shift registers of look-up tables.
+            lut += MULTIPLIER_WIDTH - 3 + (18 if in_width > SUM_WIDTH else 0)
+            ff += 4 * product - 4 * MULTIPLIER_WIDTH + 8
         if in_width > SUM_WIDTH:  # two products' sum, and the bits that pass it by
             lut += 12
             ff += SUM_WIDTH - 1
