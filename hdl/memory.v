@@ -1,5 +1,5 @@
 // Simple dual-port memory: one write port, one read port, data two cycles after its address.
-// FILE, if given, names its contents for $readmemh. STYLE: "block", "distributed" or "ultra".
+// FILE, if given, names its contents for $readmemh. STYLE: "block" or "distributed".
 module memory #(
   parameter WIDTH = 8,
   parameter DEPTH = 2,
@@ -18,18 +18,7 @@ module memory #(
 
   generate
     if (STYLE == "block") begin : block
-      (* ram_style = "block", syn_ramstyle = "block_ram" *)
-      reg [WIDTH-1:0] mem [0:DEPTH-1];
-      if (FILE != "") begin : contents
-        initial $readmemh(FILE, mem);
-      end
-      always @(posedge clk) begin
-        if (w_en) mem[w_addr] <= w_data;
-        fetched <= mem[r_addr];
-        r_data <= fetched;
-      end
-    end else if (STYLE == "ultra") begin : ultra
-      (* ram_style = "ultra" *)
+      (* ram_style = "block" *)
       reg [WIDTH-1:0] mem [0:DEPTH-1];
       if (FILE != "") begin : contents
         initial $readmemh(FILE, mem);
@@ -40,7 +29,7 @@ module memory #(
         r_data <= fetched;
       end
     end else begin : distributed
-      (* ram_style = "distributed", syn_ramstyle = "distributed" *)
+      (* ram_style = "distributed" *)
       reg [WIDTH-1:0] mem [0:DEPTH-1];
       if (FILE != "") begin : contents
         initial $readmemh(FILE, mem);
