@@ -72,12 +72,12 @@ def speed(kept: Mapping[str, Figures]) -> str:
         if not figures["bars"]:
             continue
         (row,) = figures["networks"].values()
-        synthesis, total, budget = (figures.get("synthesis"), figures["total"], figures["budget"])
-        counted = [f"{kind} {synthesis[key]:,} (predicted {total[key]:,}) of {budget[key]:,}"
-                   for kind, key in (("DSP", "dsp"), ("LUT", "lut"))] if synthesis else [
+        synthesis, total, caps = figures.get("synthesis"), figures["total"], figures["caps"]
+        counted = [f"{synthesis[key]:,} of {cap:,} (predicted {total[key]:,})"
+                   for key, cap in zip(("dsp", "lut"), caps, strict=True)] if synthesis else [
                        "not measured"] * 2
         interval, latency = row["interval"][1], row["latency"][1]
-        floor = row["macs"] / (2 * budget["dsp"])
+        floor = row["macs"] / (2 * caps[0])
         rows.append([name, f"{interval:,} ({figures['bars'][0]:,})",
                      f"{latency:,} ({figures['bars'][1]:,})", f"{interval / floor:.2f}", *counted,
                      *PEER[name]])
