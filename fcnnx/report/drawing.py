@@ -8,7 +8,7 @@ from .layout import PLUMBING, Box, Line, lay_out
 from .numbers import TIMES, number
 
 
-__all__ = ["pipeline"]
+__all__ = ["DEEP", "pipeline", "short_operation"]
 
 
 LETTERS = 19  # of a name that fit into a box
@@ -99,12 +99,13 @@ def _box(box: Box, network: Mapping[str, Any]) -> str:
     return (f'{frame}<rect class="busy" x="{x + 6:.1f}" y="{y + box.height - 7:.1f}" '
             f'width="{(box.width - 12) * busy:.1f}" height="3"/>'
             f'<text class="name" x="{middle:.1f}" y="{y + 14:.1f}">{_short(box.name)}</text>'
-            f'<text x="{middle:.1f}" y="{y + 28:.1f}">{_operation(stage["op"])} · '
+            f'<text x="{middle:.1f}" y="{y + 28:.1f}">{short_operation(stage["op"])} · '
             f'{number(stage["interval_cycles"])}{work}</text>{mark}</g>')
 
 
-def _operation(name: str) -> str:
-    return html.escape({"Convolution": "Conv", "DepthwiseConvolution": "Depthwise",
+def short_operation(name: str) -> str:
+    """What an operator is called where there is little room."""
+    return html.escape({"Convolution": "Conv", "DepthwiseConvolution": "Depthw.",
                         "GlobalAveragePool": "GlobalAvg", "GlobalMaxPool": "GlobalMax",
                         "AveragePool": "AvgPool"}.get(name, name))
 

@@ -24,7 +24,11 @@ def texts(report: dict[str, Any]) -> dict[str, str]:
     BadInput
         If the charts cannot be drawn.
     """
-    from . import html  # what draws charts takes a second to load, which only builds wait for
+    try:
+        from . import html  # what draws charts takes a second to load, which only builds wait for
+    except ImportError as error:
+        raise BadInput(Problem(where=PAGE, reason=f"The charts cannot be drawn: {error}.",
+                               remedy="Install fcnnx again: make install.")) from error
 
     return {REPORT: folder.json_text(report), PAGE: html.page(report)}
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from . import charts
-from .drawing import pipeline
+from .drawing import DEEP, pipeline, short_operation
 from .layout import PLUMBING
 from .numbers import KINDS, TIMES, number, ratio, share
 
@@ -17,7 +17,7 @@ __all__ = ["page"]
 STYLE = pathlib.Path(__file__).with_name("style.css")
 UNMEASURED = '<span class="unmeasured">not measured</span>'
 FIGURES = {"interval_cycles": "interval, cycles", "latency_cycles": "first-frame latency, cycles",
-           "mac_efficiency": "multipliers at work", "clock_mhz": "clock, MHz"} | KINDS
+           "mac_efficiency": "multipliers at work", "clock_mhz": "clock, MHz", **KINDS}
 
 Report = Mapping[str, Any]
 
@@ -289,7 +289,7 @@ def _network(name: str, row: Mapping[str, Any], n: int, report: Report) -> str:
         f"<h3>Pipeline</h3>\n{pipeline(row)}",
         '<p class="about">A box is a stage, with its cycles a frame and its multipliers; its bar '
         f"is the part of the interval in which it works. On the streams: values of a beat {TIMES} "
-        "bits, and the beats that the queue holds; deep queues balance branches that meet again."
+        f"bits, and the beats that the queue holds; those of {DEEP} beats and more are marked."
         "</p>",
         "<h3>Stages</h3>", _stages(row, _kinds(report)),
         "<h3>Ports</h3>", _ports(row))
@@ -310,14 +310,14 @@ def _stages(row: Mapping[str, Any], kinds: list[str]) -> str:
                    stage["memory_bits"], buffers.get(stage["name"], 0))
         rows.append(
             f'<tr class="{kind}"><td class="text name">{_text(stage["name"])}</td>'
-            f'<td class="text">{_text(stage["op"])}</td>'
+            f'<td class="text">{short_operation(stage["op"])}</td>'
             f'<td class="text wide">{_folding(stage["folding"])}</td>'
             f'<td class="bar"><i style="width:{busy * 100:.1f}%"></i>'
             f'<span>{number(stage["interval_cycles"])}</span></td>'
             f"<td>{stage['stall_share']:.0%}</td>"
             + "".join(f"<td>{number(amount) if amount else ''}</td>" for amount in amounts)
             + "</tr>")
-    heads = ["stage", "operator", "folding", "interval", "waits", "MACs", "multipliers",
+    heads = ["stage", "operator", "folding", "interval", "waits", "MACs", "mult.",
              *(KINDS[kind] for kind in kinds), "weights<br><small>bits</small>",
              "window<br><small>bits</small>"]
     return _table(heads, rows, left=3, kind="full stages")

@@ -124,7 +124,8 @@ def lay_out(stages: Sequence[Mapping[str, Any]], streams: Sequence[Mapping[str, 
 def _items(stages, streams) -> list[_Item]:
     """Inputs just before what takes them, stages in their order, outputs just behind what gives
     them."""
-    items, placed = [], set()
+    items: list[_Item] = []
+    placed: set[str] = set()
     for stage in stages:
         taken = [k for k, each in enumerate(streams)
                  if each["to_kind"] == "stage" and each["to"] == stage["name"]]
@@ -220,7 +221,7 @@ def _place_columns(columns) -> tuple[list[float], list[float], float, float]:
         x += width
         widest = max(widest, x)
         tallest = max(tallest, column[-1].y + column[-1].height)
-    return left, top, widest + MARGIN, y + tallest + 2 * MARGIN
+    return left, top, widest + MARGIN, y + tallest + GAP + MARGIN
 
 
 def _lines(items, boxes, streams, tracks, columns, left, top) -> tuple[Line, ...]:

@@ -46,7 +46,7 @@ def _words(value: Any) -> list[str]:
 
 
 def reproduction(options: Mapping[str, Any],
-                 models: Mapping[str, pathlib.Path]) -> dict[str, Any]:
+                 models: Mapping[str, str | pathlib.Path]) -> dict[str, Any]:
     """The key of report.json.
 
     Parameters
@@ -60,6 +60,10 @@ def reproduction(options: Mapping[str, Any],
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             versions[package] = "not installed"
-    return {"command": command(options), "versions": versions, "models": {
-        name: {"file": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-        for name, path in models.items()}}
+    return {"command": command(options), "versions": versions,
+            "models": {name: {"file": str(path), "sha256": _digest(pathlib.Path(path))}
+                       for name, path in models.items()}}
+
+
+def _digest(path: pathlib.Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

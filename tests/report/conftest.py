@@ -1,0 +1,92 @@
+"""A report to show, of two small networks."""
+
+import copy
+import json
+
+import pytest
+
+
+STAGE = {"op": "Convolution", "folding": {"rows": 4, "lanes": 1, "part": [1, 3], "pixels": 1,
+                                          "requantizers": 1, "packed": True, "lut_rows": 0},
+         "interval_cycles": 1234, "stall_share": 0.0, "macs": 9999, "multipliers": 12, "dsp": 7,
+         "bram18": 2, "uram": 0, "lut": 567, "ff": 678, "memory_bits": 2345}
+FORK = {"op": "Fork", "folding": {"lanes": 1, "places": [4, 777]}, "interval_cycles": 64,
+        "stall_share": 0.95, "macs": 0, "multipliers": 0, "dsp": 0, "bram18": 0, "uram": 0,
+        "lut": 33, "ff": 20, "memory_bits": 0}
+POOL = STAGE | {"op": "MaxPool", "folding": {"lanes": 1, "part": [1, 3]}, "interval_cycles": 432,
+                "macs": 0, "multipliers": 0}
+ADD = POOL | {"op": "Add", "folding": {"lanes": 1}}
+KINDS = ("dsp", "bram18", "uram", "lut", "ff")
+
+
+def _stream(source, to, *, output=0, index=0, source_kind="stage", kind="stage", places=9):
+    return {"from": source, "from_kind": source_kind, "output": output, "to": to, "to_kind": kind,
+            "input": index, "shape": [8, 8, 3], "width": 8, "signed": True, "lanes": 1,
+            "pixels": 1, "bits": 8, "beats": 192, "places": places, "buffer": 24}
+
+
+def _network(first):
+    """A convolution, a fork, a pool beside it, and an addition."""
+    stages = [{"name": name, **stage} for name, stage in (
+        (first, STAGE), ("fork", FORK), ("pool", POOL), ("add", ADD))]
+    streams = [
+        _stream("x", first, source_kind="input", places=0), _stream(first, "fork"),
+        _stream("fork", "pool", places=4), _stream("fork", "add", output=1, places=777),
+        _stream("pool", "add", index=1), _stream("add", "y", kind="output", places=11)]
+    port = {"direction": "input", "tensor": "x", "port": "a_x", "width": 8, "signed": True,
+            "lanes": 1, "pixels": 1, "shape": [3, 8, 8], "axes": [1, 2, 0]}
+    return {"macs": 9999, "multipliers": 12, "dsp": 21, "bram18": 6, "uram": 0, "lut": 1734,
+            "ff": 2054, "dram_bytes_per_frame": 0, "interval_cycles": 1236,
+            "latency_cycles": 2468, "frames_per_second": 101132.7, "latency_ms": 0.019744,
+            "mac_efficiency": 0.674, "alone_cycles": 1000, "ntt": 1.236, "weight": 1.0,
+            "target_fps": None, "target_latency_ms": 3.5, "bottleneck": first,
+            "bound": {"left": {"dsp": 22, "bram18": 50, "uram": 0, "lut": 9000, "ff": 9000},
+                      "faster": {"interval_cycles": 1111, "dsp": 25, "bram18": 6, "uram": 0,
+                                 "lut": 2222, "ff": 2333}, "short": {"dsp": 3}},
+            "front": [{"interval_cycles": interval, "dsp": dsp, "bram18": 6, "uram": 0,
+                       "lut": 1700, "ff": 2000} for interval, dsp in ((5000, 5), (1236, 21),
+                                                                      (1000, 30))],
+            "stages": stages, "streams": streams, "ports": [port]}
+
+
+def _planned():
+    networks = {"a": _network("conv"), "b": _network("<conv & 'co'>")}
+    total = {kind: sum(row[kind] for row in networks.values()) for kind in KINDS}
+    return {
+        "board": "zedboard", "device": "XC7Z020", "clock_mhz": 125.0, "clock": "assumed",
+        "plan": "0123456789abcdef" * 4, "networks": networks, "total": total | {"dram_gbps": 0},
+        "budget": {"dsp": 44, "bram18": 280, "uram": 0, "lut": 53200, "ff": 106400,
+                   "dram_gbps": 4.2},
+        "available": {"dsp": 220, "bram18": 280, "uram": 0, "lut": 53200, "ff": 106400},
+        "schedule": None,
+        "metrics": {"stp": 1.618, "stp_fps": 202265.4, "antt": 1.236, "fairness": 0.999,
+                    "fairness_weighted": 0.998, "violation_rate": 0.0},
+        "optimizer": {"objective": "throughput", "gap": 0.0, "seconds": 1.2},
+        "warnings": ["a: Something <b>odd</b>."]}
+
+
+@pytest.fixture(scope="session")
+def planned_text():
+    return json.dumps(_planned())
+
+
+@pytest.fixture
+def planned(planned_text):
+    """What is in report.json before anything is measured, but for the keys of measurements."""
+    return copy.deepcopy(json.loads(planned_text))
+
+
+@pytest.fixture
+def simulation():
+    row = {"frames": 8, "values": 800, "mismatches": 0, "interval_cycles": 1236,
+           "latency_cycles": 2468, "starved_cycles": 0, "mac_efficiency": 0.674}
+    return {"simulator": "verilator", "seconds": 2.0, "cycles": 12345, "stalls": None,
+            "networks": {"a": row, "b": row | {"interval_cycles": None, "mac_efficiency": 0.0}},
+            "memory": {"bytes": 0, "busy_cycles": 0, "utilisation": 0, "underruns": 0}}
+
+
+@pytest.fixture
+def synthesis():
+    return {"tool": "Yosys 0.70", "target": "XC7Z020", "plan": "0123", "seconds": 7.0, "dsp": 42,
+            "bram18": 12, "uram": 0, "lut": 4000, "ff": 4108, "predicted": {}, "modules": {},
+            "fmax_mhz": None, "bitstream": None}
