@@ -147,7 +147,7 @@ def _row(name: str, board: str, dsp: int, lut: int, interval: int, latency: int)
 
 SHAPE = ("--shape", "input_1=1,48,48,3")
 CASES: tuple[Case | Faces, ...] = (
-    Case(name="pnet", models=("pnet_qdq.onnx",)),
+    Case(name="pnet", models=("pnet_qdq.onnx",), options=SHAPE),
     *(Case(name=name, models=(f"{name}_qdq.onnx",))
       for name in ("rnet", "onet", "resnet8", "dscnn", "mobilenet", "autoencoder")),
     Case(name="rnet_onet", models=("rnet_qdq.onnx", "onet_qdq.onnx")),
