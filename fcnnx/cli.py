@@ -209,7 +209,7 @@ def synth(folder: pathlib.Path, /, *, board: str | None = None, paths: Flag = Fa
 
 @app.command
 def report(folder: pathlib.Path, /, *, json: Flag = False) -> int:
-    """Show what a build costs and how fast it is.
+    """Show what a build costs and how fast it is; report.html in its folder has the pictures.
 
     Parameters
     ----------

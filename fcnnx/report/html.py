@@ -108,15 +108,10 @@ def _alarms(report: Report) -> Iterator[str]:
                    "</span>")
     for row in report["comparison"]:
         exact = row["figure"] in ("interval_cycles", "latency_cycles")
-        if exact and row["ratio"] not in (None, 1.0) and _free_running(report):
+        if exact and row["ratio"] not in (None, 1.0):
             yield (f'<span class="bad">{_text(row["network"])}: the predicted '
                    f"{FIGURES[row['figure']]}, {number(row['predicted'])}, is not the simulated "
                    f"{number(row['simulated'])}.</span>")
-
-
-def _free_running(report: Report) -> bool:
-    """Whether nothing stalled the simulation on purpose."""
-    return report["simulation"] is None or report["simulation"].get("stalls") is None
 
 
 def _summary(report: Report) -> str:
@@ -267,7 +262,7 @@ def _notes(report: Report) -> Iterator[str]:
             f"{_mismatches(row['mismatches'])}" for name, row in simulation["networks"].items())
         yield (f"Simulated in {_text(simulation['simulator'])}, {number(simulation['cycles'])} "
                f"cycles in {simulation['seconds']:.1f} s. {checked}.")
-        if not _free_running(report):
+        if simulation.get("stalls") is not None:
             yield (f"Both ends stalled at random (seed {_text(simulation['stalls'])}): these "
                    "cycles are not those that were predicted.")
     if synthesis is None:

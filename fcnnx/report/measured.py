@@ -32,12 +32,14 @@ def with_measurements(report: Mapping[str, Any], simulation: Mapping[str, Any] |
 
 def _cycles(report: Mapping[str, Any],
             simulation: Mapping[str, Any] | None) -> Iterator[dict[str, Any]]:
+    free_running = simulation is None or simulation.get("stalls") is None
     for name, network in report["networks"].items():
         found = (simulation or {"networks": {}})["networks"].get(name, {})
         for key in CYCLES:
             # Without an interval, which takes several frames, there is no efficiency either.
             known = found.get(key) if found.get("interval_cycles") or key != CYCLES[2] else None
-            yield _row(name, key, network[key], simulated=known)
+            row = _row(name, key, network[key], simulated=known)
+            yield row if free_running else row | {"ratio": None}
 
 
 def _amounts(report: Mapping[str, Any],
@@ -52,7 +54,8 @@ def _amounts(report: Mapping[str, Any],
 
 def _row(network: str | None, figure: str, predicted: float, **measured: float | None
          ) -> dict[str, Any]:
-    """One figure; the ratio is predicted by measured."""
+    """One figure; the ratio is predicted by measured, 1 where both are 0."""
     (found,) = measured.values()
+    ratio = predicted / found if found else 1.0 if found == predicted else None
     return {"network": network, "figure": figure, "predicted": predicted, "simulated": None,
-            "synthesised": None, **measured, "ratio": predicted / found if found else None}
+            "synthesised": None, **measured, "ratio": ratio}

@@ -154,6 +154,7 @@ def test_alarms(planned, simulation):
     stalled = read(planned, simulation | {"stalls": 7})
     assert "is not the simulated" not in stalled.text
     assert "stalled at random (seed 7)" in stalled.text
+    assert row_of(stalled, "a", "interval, cycles")[2:] == ["1,236", "1,236", "", ""]
 
 
 def test_one_network_alone(planned):
