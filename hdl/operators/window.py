@@ -298,15 +298,14 @@ class WindowReader(wiring.Component):
             part * count != size for part, count, size in
             zip(window.part, window.parts, window.kernel, strict=True))
         cost = DualPortMemory.cost(width=width, depth=words, device=device) * banks
-        # Each bank's data wait for its enable; the window's are chosen from all banks, or padding.
-        # A rotation that no stride changes is none.
+        # A rotation that no stride changes is none; padding clears, or sets, registers.
         jump = window.input.rows - (window.positions[0] - 1) * window.strides[0]
-        turns = ((1 if window.strides[0] % rows == jump % rows == 0 else rows)
-                 * (1 if window.strides[1] % columns == 0 else columns))
-        choice = max(int(padded), turns * 5 // 9)
-        cost += Resources(lut=width * (1 + choice), ff=width) * banks
+        turned = [1 if window.strides[0] % rows == jump % rows == 0 else rows,
+                  1 if window.strides[1] % columns == 0 else columns]
+        choice = sum(_choice(count) for count in turned) + (window.pixels > 1)
+        cost += Resources(lut=width * choice, ff=width) * banks
         cost += Resources(ff=window.stream.width)
-        if turns == 1 and not padded and not cost.bram18:
+        if turned == [1, 1] and not padded and not cost.bram18:
             # Nothing between the memory and the window: shift registers of look-up tables.
             cost += Resources(lut=width, ff=-3 * width) * banks
         address = max(1, (words - 1).bit_length())
@@ -314,7 +313,7 @@ class WindowReader(wiring.Component):
             window.groups, *window.parts, *window.positions))
         held = address if slots > 1 else 0
         return cost + Resources(
-            lut=48 + 4 * counters + 3 * banks * address + 24 * padded + 4 * held,
+            lut=24 + 6 * counters + 2 * banks * address + 36 * padded + 4 * held,
             ff=53 + 3 * counters + 3 * banks * address // 4 + 29 * padded + 4 * held)
 
     def elaborate(self, platform):
@@ -454,6 +453,10 @@ class WindowReader(wiring.Component):
                 below = bank_column == (column - k) % bank_columns
                 enable = Signal(name=f"w_enable_{row}_{column}_{k}")
                 m.d.sync += enable.eq(taken & (bank_row == row) & below)
+                if len(pixels) == 1:
+                    m.d.comb += [bank.w_en.eq(enable), bank.w_data.eq(pixel),
+                                 bank.w_addr.eq(first)]
+                    continue
                 with m.If(enable):
                     m.d.comb += [bank.w_en.eq(1), bank.w_data.eq(pixel),
                                  bank.w_addr.eq(second if column < k else first)]
@@ -629,21 +632,14 @@ class WindowReader(wiring.Component):
                           for k, flag in enumerate(columns.inside)]
         always = {(row, column): all(isinstance(flag, Const) for flag in (
             rows.inside[row], columns.inside[column])) for row, column in self._banks}
+        # By columns, then by rows: two small multiplexers where one would be of all the banks.
+        turned = {(row, column): _turned(m, f"turned_{row}_{column}", column_rotation, [
+            self._banks[row, (column + turn) % bank_columns].r_data
+            for turn in range(bank_columns)]) for row, column in self._banks}
         words = []
-        for row, column in itertools.product(range(bank_rows), range(bank_columns)):
-            word = Signal(width, name=f"word_{row}_{column}")
-            turns = itertools.product(range(bank_rows), range(bank_columns))
-            sources = {turn_column | turn_row << len(column_rotation):
-                       self._banks[(row + turn_row) % bank_rows,
-                                   (column + turn_column) % bank_columns].r_data
-                       for turn_row, turn_column in turns}
-            if len(sources) == 1:
-                m.d.comb += word.eq(sources[0])
-            else:
-                with m.Switch(Cat(column_rotation, row_rotation)):
-                    for turn, source in sources.items():
-                        with m.Case(turn):
-                            m.d.comb += word.eq(source)
+        for row, column in self._banks:
+            word = _turned(m, f"word_{row}_{column}", row_rotation, [
+                turned[(row + turn) % bank_rows, column] for turn in range(bank_rows)])
             part = Signal(width, name=f"part_{row}_{column}", reset_less=True)
             inside = inside_rows[row] & inside_columns[column]
             m.d.sync += part.eq(word if always[row, column] else Mux(inside, word, padding))
@@ -687,6 +683,25 @@ def _wrapped(m, name: str, value: Value, size: int) -> Signal:
     result = Signal(range(max(2, size)), name=name)
     m.d.comb += result.eq(Mux(total >= size, total - size, total))
     return result
+
+
+def _choice(count: int) -> int:
+    """LUTs of a bit that is chosen from so many."""
+    return 0 if count == 1 else 1 if count <= 4 else math.ceil(count / 2)
+
+
+def _turned(m, name: str, rotation: Value, sources: list[Value]) -> Value:
+    """The source that the rotation says."""
+    if len(sources) == 1:
+        return sources[0]
+    word = Signal(len(sources[0]), name=name)
+    with m.Switch(rotation):
+        for turn, source in enumerate(sources[:-1]):
+            with m.Case(turn):
+                m.d.comb += word.eq(source)
+        with m.Default():
+            m.d.comb += word.eq(sources[-1])
+    return word
 
 
 def delayed(m, name: str, value: Value, cycles: int, *, reset: bool = False) -> list[Signal]:
