@@ -16,6 +16,7 @@ __all__ = ["compile_simulator", "simulate"]
 
 
 HARNESS = Path(__file__).with_name("harness.cpp")
+SIGNALS = Path(__file__).with_name("signals.h")
 # What Verilator's FST writer includes, and a machine need not have.
 HEADERS = sorted(Path(__file__).with_name("waves").glob("*.h"))
 
@@ -31,7 +32,8 @@ def compile_simulator(rtl: Sequence[Path], accelerator: Accelerator, *, waves: b
     BadInput
         If a compiler is missing, or stops.
     """
-    files = {path.name: path.read_bytes() for path in [*rtl, HARNESS, *(HEADERS if waves else ())]}
+    files = {path.name: path.read_bytes()
+             for path in [*rtl, HARNESS, SIGNALS, *(HEADERS if waves else ())]}
     files["ports.h"] = ports_header(accelerator).encode()
 
     def make(work: Path) -> Path:
