@@ -50,7 +50,7 @@ class Scheduler(wiring.Component):
     """
 
     def __init__(self, streams: int, table: Sequence[int]):
-        self._table = tuple(table)
+        self._table = tuple(table) * (2 if len(table) == 1 else 1)  # its address has a bit
         super().__init__(policy_signature(streams))
 
     @staticmethod
@@ -71,8 +71,6 @@ class Scheduler(wiring.Component):
         # The register of the stream is a slot ahead of the table's.
         chosen = Signal(streams, init=1 << table[0])
         m.d.comb += self.select.eq(chosen)
-        if len(table) == 1:
-            return m
         m.submodules.table = rom = memory.Memory(
             shape=max(1, ceil_log2(streams)), depth=len(table), init=list(table))
         port = rom.read_port(domain="comb")
