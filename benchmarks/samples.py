@@ -24,7 +24,8 @@ from fcnnx.hdl.operators.prelu import PRelu
 from fcnnx.hdl.operators.requantize import Requantization
 from fcnnx.hdl.operators.slice import Slice
 from fcnnx.hdl.operators.table import Table
-from fcnnx.hdl.operators.window import Window, WindowReader
+from fcnnx.hdl.operators.window import Window
+from fcnnx.hdl.operators.window_reader import WindowReader
 from fcnnx.hdl.streams import OutputQueue
 
 

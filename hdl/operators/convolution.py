@@ -21,7 +21,8 @@ from ..verilog import Once
 from .drain import Drain
 from .matvec import RowPair
 from .requantize import Requantization
-from .window import Window, WindowReader, delayed, fewest_for_each
+from .window import Window, delayed, fewest_for_each
+from .window_reader import WindowReader
 
 
 __all__ = ["Convolution", "Convolver", "accumulator_width"]

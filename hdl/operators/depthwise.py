@@ -19,7 +19,8 @@ from ..streams import connect_streams
 from .drain import Drain
 from .matvec import adder_tree, input_cost, join_fields, product_cost, tree_cost, tree_levels
 from .requantize import Requantization
-from .window import Window, WindowReader, delayed, fewest_for_each
+from .window import Window, delayed, fewest_for_each
+from .window_reader import WindowReader
 
 
 __all__ = ["ChannelReducer", "DepthwiseConvolution", "divisors", "window_foldings"]

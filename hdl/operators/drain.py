@@ -13,7 +13,8 @@ from ..memories import Load, LoadedMemory, chain_loads
 from ..operator import Constants, Output, StreamShape
 from ..streams import OutputQueue
 from .requantize import Requantization, Requantizer
-from .window import WindowReader, stepwise
+from .window import stepwise
+from .window_reader import WindowReader
 
 
 __all__ = ["Drain", "Drainer"]

@@ -17,7 +17,8 @@ from .depthwise import ChannelReducer, window_foldings
 from .drain import Drain
 from .matvec import tree_cost, tree_levels
 from .requantize import Requantization
-from .window import Window, WindowReader, delayed
+from .window import Window, delayed
+from .window_reader import WindowReader
 
 
 __all__ = ["AveragePool", "MaxPool"]
