@@ -1,0 +1,209 @@
+"""Rows of multipliers whose weights are written while others are read."""
+
+from collections.abc import Set
+
+from amaranth import *
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ..device import Device, Resources
+from ..memories import DualPortMemory
+from ..multiplier import LATENCY, dsp_product, lut_product, with_carry
+from ..operator import StreamShape
+from .beats import count_steps
+from .matvec import adder_tree, input_cost, product_cost, tree_cost, tree_levels
+from .window import delayed
+
+
+__all__ = ["StreamedPair", "WeightFeed"]
+
+
+class WeightFeed(wiring.Component):
+    """Takes the beats of weights, and leads them to the pairs' memories.
+
+    A beat is the weights of one step of one pair, pairs in turn; so many are a group. Each memory
+    holds two groups: one that is used and one that comes in.
+
+    Parameters
+    ----------
+    shape : :class:`StreamShape`
+        Of the weights: a beat has the columns of one row, or of one row and then the other.
+    columns, pairs, steps : :class:`int`
+        Weights of a row in a step, pairs, steps of a group.
+
+    Members
+    -------
+    i : :py:`In(stream.Signature(...))`
+    enough : :py:`Out(1)`
+        Whether a group is there; of registers alone.
+    release : :py:`In(1)`
+        It is used for the last time from here on.
+    w_en : :py:`Out(pairs)`
+        Which pair's memory is written.
+    plain, packed : :py:`Out(...)`
+        What is written: for each column the rows' weights side by side, or together the operand of
+        a shared multiplier.
+    """
+
+    def __init__(self, shape: StreamShape, *, columns: int, pairs: int, steps: int):
+        self._columns = columns
+        self._pairs = pairs
+        self._steps = steps
+        self._rows = rows = shape.elements // columns
+        super().__init__({
+            "i": In(shape.signature), "enough": Out(1), "release": In(1),
+            "w_en": Out(pairs), "plain": Out(8 * rows * columns), "packed": Out(17 * columns),
+        })
+
+    @staticmethod
+    def cost(*, rows: int, columns: int, pairs: int, steps: int,
+             kinds: Set[str]) -> Resources:
+        """What it takes, for pairs of these kinds."""
+        bits = 8 * rows * columns
+        count = (pairs - 1).bit_length() + (pairs * steps).bit_length()
+        cost = Resources(lut=count + pairs + 6, ff=bits + count + pairs + 8)
+        if kinds - {"packed"}:
+            cost += Resources(ff=2 * bits)
+        if "packed" in kinds:
+            cost += Resources(lut=10 * columns, ff=34 * columns)
+        return cost
+
+    def elaborate(self, platform):
+        m = Module()
+        taken = Signal()
+        m.d.comb += taken.eq(self.i.valid & self.i.ready)
+        _, complete = count_steps(m, "beat", taken, self._pairs * self._steps)
+        filled = Signal(range(3))
+        m.d.comb += [self.i.ready.eq(filled != 2), self.enough.eq(filled != 0)]
+        m.d.sync += filled.eq(filled + complete - self.release)
+
+        # Three registers: a place is written only after what it held has been read.
+        columns, rows = self._columns, self._rows
+        valid = delayed(m, "valid", taken, 2, reset=True)
+        pair, _ = count_steps(m, "pair", valid[-1], self._pairs)
+        m.d.sync += self.w_en.eq(Mux(valid[-1], 1 << pair, 0))
+        word = Signal(len(self.plain), reset_less=True)
+        m.d.sync += word.eq(Value.cast(self.i.payload))
+        weights = [[word.word_select(row * columns + k, 8) for row in range(rows)]
+                   for k in range(columns)]
+        m.d.comb += self.plain.eq(delayed(m, "plain", Cat(weights), 2)[-1])
+        if rows == 2:
+            operands = []
+            for low, high in weights:
+                # The upper product is one less where the lower one is negative.
+                upper = Signal(signed(9), name=f"upper_{len(operands)}")
+                m.d.comb += upper.eq(high.as_signed() - low[7])
+                operands.append(Cat(low, upper))
+            m.d.comb += self.packed.eq(delayed(m, "packed", Cat(operands), 2)[-1])
+        return m
+
+
+class StreamedPair(wiring.Component):
+    """One or two rows of a matrix times vectors, as :class:`RowPair`, whose weights come in while
+    others are used.
+
+    Parameters
+    ----------
+    rows : :class:`int`
+        1 or 2.
+    columns : :class:`int`
+        Products of a row in one step.
+    steps : :class:`int`
+        Steps of a sum; the memory holds the weights of twice as many.
+    acc_width : :class:`int`
+        Bits of a sum.
+    kind : :class:`str`
+        What multiplies: ``"packed"``, a DSP for two rows; ``"dsp"``, one for each; ``"lut"``.
+
+    Members
+    -------
+    ahead, last, turn : :py:`In(1)`
+        One cycle before a step's vector: a step, a sum's last one, the last one with these weights.
+    first : :py:`In(1)`
+        With a step's vector: the first of a sum.
+    x : :py:`In(8 * columns)`
+        A step's vector: signed bytes, the first in the lowest bits.
+    o : :py:`Out(rows * acc_width)`
+        The sums, :meth:`latency` cycles after the last step's vector, for one cycle at least.
+    w_en, w_data : :py:`In`
+        The weights of the next step, as :class:`WeightFeed` gives them.
+    """
+
+    def __init__(self, *, rows: int, columns: int, steps: int, acc_width: int, kind: str):
+        self._rows = rows
+        self._columns = columns
+        self._steps = steps
+        self._acc_width = acc_width
+        self._kind = kind
+        super().__init__({
+            "ahead": In(1), "last": In(1), "turn": In(1), "first": In(1), "x": In(8 * columns),
+            "o": Out(rows * acc_width),
+            "w_en": In(1), "w_data": In(self.word_width(rows=rows, columns=columns, kind=kind)),
+        })
+
+    @staticmethod
+    def latency(columns: int) -> int:
+        """Cycles from a vector to its sum: operands, product, tree, accumulator."""
+        return 2 + LATENCY + tree_levels(columns)
+
+    @staticmethod
+    def word_width(*, rows: int, columns: int, kind: str) -> int:
+        """Bits of the weights of a step."""
+        return columns * (17 if kind == "packed" else 8 * rows)
+
+    @classmethod
+    def cost(cls, *, rows: int, columns: int, steps: int, acc_width: int, kind: str,
+             device: Device) -> Resources:
+        """What it takes."""
+        cost = product_cost(kind, device) * (columns * (1 if kind == "packed" else rows))
+        cost += input_cost(kind, columns, device)
+        # Where no DSP takes them in, a product's registers are there.
+        before = 2 if kind != "lut" and device.family != "xc7" else 0
+        for row in range(rows):
+            # The upper half of a packed product is a bit wider, and waits for the lower one's sign.
+            upper = kind == "packed" and row
+            cost += tree_cost(columns, 17 if upper else 16, before)
+            cost += Resources(lut=acc_width, ff=acc_width + (columns if upper else 0))
+        count = (2 * steps - 1).bit_length()
+        cost += Resources(lut=2 * count + 2, ff=2 * count + 1)
+        width = cls.word_width(rows=rows, columns=columns, kind=kind)
+        return cost + DualPortMemory.cost(width=width, depth=2 * steps, device=device)
+
+    def elaborate(self, platform):
+        m = Module()
+        rows, columns, steps = self._rows, self._columns, self._steps
+        m.submodules.weights = weights = DualPortMemory(width=len(self.w_data), depth=2 * steps)
+        written, _ = count_steps(m, "w_address", self.w_en, 2 * steps)
+        address = Signal(range(2 * steps))
+        upper = Signal()
+        with m.If(self.ahead):
+            m.d.sync += [upper.eq(upper ^ self.turn),
+                         address.eq(Mux(self.last, Mux(upper ^ self.turn, steps, 0), address + 1))]
+        m.d.comb += [weights.w_en.eq(self.w_en), weights.w_addr.eq(written),
+                     weights.w_data.eq(self.w_data), weights.r_addr.eq(address)]
+
+        x = Signal(8 * columns, reset_less=True)
+        m.d.sync += x.eq(self.x)
+        width = len(self.w_data) // columns
+        products = [self._products(m, k, x.word_select(k, 8).as_signed(),
+                                   weights.r_data.word_select(k, width)) for k in range(columns)]
+        first = delayed(m, "first", self.first, self.latency(columns) - 1)[-1]
+        for row in range(rows):
+            total, carries = adder_tree(m, f"row_{row}", [each[row][0] for each in products],
+                                        [each[row][1] for each in products if each[row][1]
+                                         is not None])
+            sum_ = Signal(signed(self._acc_width), name=f"acc_{row}", reset_less=True)
+            before = Mux(first, 0, sum_)
+            m.d.sync += sum_.eq(with_carry(before, total, *carries) if carries else before + total)
+            m.d.comb += self.o.word_select(row, self._acc_width).eq(sum_)
+        return m
+
+    def _products(self, m, k: int, x: Value, word: Value) -> list[tuple[Value, Value | None]]:
+        """For each row its product, and a carry that belongs to it."""
+        if self._kind == "packed":
+            both = Cat(word[:8], word[7].replicate(8), word[8:17]).as_signed()
+            product = dsp_product(m, f"product_{k}", x, both)
+            return [(product[:16].as_signed(), None), (product[16:].as_signed(), product[15])]
+        make = lut_product if self._kind == "lut" else dsp_product
+        return [(make(m, f"product_{row}_{k}", x, word.word_select(row, 8).as_signed()), None)
+                for row in range(self._rows)]
