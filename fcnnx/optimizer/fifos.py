@@ -15,8 +15,6 @@ __all__ = ["Places", "ample_places", "size_queues"]
 
 
 LEAST_FRAMES = 4
-GRAIN = 128  # depths are told apart to this part of them
-SWEEPS = 12  # of a frame: queues that just suffice settle slowly, and save less than a memory
 
 Places = Mapping[str, tuple[int, ...]]
 
@@ -24,8 +22,8 @@ Places = Mapping[str, tuple[int, ...]]
 def size_queues(make: Callable[[Places], Engine]) -> tuple[Engine, EngineTiming]:
     """The engine with the shortest queues that cost neither interval nor latency.
 
-    Each branch is bisected in turn, all others finite: timing is monotone in every depth. The last
-    few places, with which everything moves in lockstep and which take long to tell, are left.
+    Each branch is bisected in turn, to a place, all others finite: timing is monotone in every
+    depth.
 
     Parameters
     ----------
@@ -43,13 +41,12 @@ def size_queues(make: Callable[[Places], Engine]) -> tuple[Engine, EngineTiming]
     ideal = Solver(make(ample))
     while ideal.solved < LEAST_FRAMES or not (ideal.repeats or ideal.solved == ideal.frames):
         ideal.solve_frame()
-    places = _enough(make, {name: (LEAST_PLACES,) * len(depths) for name, depths in ample.items()},
-                     ample, ideal)
-    for name, depths in list(places.items()):
+    search = _Search(make, ample, ideal)
+    search.shorten(_held(make(ample), ideal.interval))
+    for name, depths in ample.items():
         for branch in range(len(depths)):
-            places = _bisect(make, places, name, branch, ideal)
-    engine = make(places)
-    return engine, (_follow(engine, ideal) or ideal).result()
+            search.bisect(name, branch)
+    return search.solver.engine, search.solver.result()
 
 
 def ample_places(engine: Engine) -> Places:
@@ -61,19 +58,6 @@ def ample_places(engine: Engine) -> Places:
 def _forks(engine: Engine) -> list[tuple[str, Fork]]:
     return [(stage.name, stage.operator) for stage in engine.stages
             if isinstance(stage.operator, Fork)]
-
-
-def _enough(make, shortest: Places, ample: Places, ideal: Solver) -> Places:
-    """Depths that cost nothing: what the branches hold while frames come at the interval."""
-    if _keeps(make(shortest), ideal):
-        return shortest
-    held = _held(make(ample), ideal.interval)
-    while True:
-        places = {name: tuple(min(max(LEAST_PLACES, mine), most) for mine, most in
-                              zip(held[name], ample[name], strict=True)) for name in ample}
-        if places == ample or _keeps(make(places), ideal):
-            return places
-        held = {name: tuple(2 * depth for depth in depths) for name, depths in held.items()}
 
 
 def _held(engine: Engine, interval: int) -> Places:
@@ -93,31 +77,65 @@ def _held(engine: Engine, interval: int) -> Places:
     return held
 
 
-def _keeps(engine: Engine, ideal: Solver) -> bool:
-    """Whether no frame ends later than with ample queues."""
-    return _follow(engine, ideal) is not None
+class _Search:
+    """Depths that cost nothing, shortened step by step.
 
+    Parameters
+    ----------
+    make : as in :func:`size_queues`
+    places : :data:`Places`
+        Ample ones.
+    ideal : :class:`Solver`
+        With them: no frame may end later than there.
 
-def _follow(engine: Engine, ideal: Solver) -> Solver | None:
-    solver = Solver(engine, frames=ideal.solved)
-    kept = all(solver.follow(ideal, SWEEPS) for _ in range(ideal.solved))
-    return solver if kept else None
+    Attributes
+    ----------
+    places : :data:`Places`
+        The shortest yet that cost nothing.
+    solver : :class:`Solver`
+        With them.
+    """
 
+    def __init__(self, make: Callable[[Places], Engine], places: Places, ideal: Solver):
+        self._make = make
+        self._ends = ideal.ends.tolist()
+        self.places, self.solver = places, ideal
 
-def _bisect(make, places: Places, name: str, branch: int, ideal: Solver) -> Places:
-    """The least depth of one branch, the others as they are."""
-    def changed(depth):
-        depths = list(places[name])
-        depths[branch] = depth
-        return {**places, name: tuple(depths)}
+    def take(self, places: Places) -> bool:
+        """Take these if they cost nothing."""
+        solver = Solver(self._make(places), frames=len(self._ends))
+        if not all(solver.keeps(end) for end in self._ends):
+            return False
+        self.places, self.solver = places, solver
+        return True
 
-    low, high = LEAST_PLACES, places[name][branch]
-    if low < high and _keeps(make(changed(low)), ideal):
-        return changed(low)
-    while high - low > max(1, high // GRAIN):
-        middle = (low + high) // 2
-        if _keeps(make(changed(middle)), ideal):
-            high = middle
-        else:
-            low = middle
-    return changed(high)
+    def shorten(self, held: Places) -> None:
+        """Take the least places that all queues can have, or what the branches hold, doubled until
+        it costs nothing."""
+        ample = self.places
+        if self.take({name: (LEAST_PLACES,) * len(depths) for name, depths in ample.items()}):
+            return
+        while any(mine < most for name in ample
+                  for mine, most in zip(held[name], ample[name], strict=True)):
+            if self.take({name: tuple(min(max(LEAST_PLACES, mine), most) for mine, most in
+                                      zip(held[name], ample[name], strict=True))
+                          for name in ample}):
+                return
+            held = {name: tuple(2 * depth for depth in depths) for name, depths in held.items()}
+
+    def bisect(self, name: str, branch: int) -> None:
+        """Take the least depth of one branch, the others as they are."""
+        def shorter(depth: int) -> bool:
+            depths = list(self.places[name])
+            depths[branch] = depth
+            return self.take({**self.places, name: tuple(depths)})
+
+        low, high = LEAST_PLACES, self.places[name][branch]
+        if low == high or shorter(low):
+            return
+        while high - low > 1:
+            middle = (low + high) // 2
+            if shorter(middle):
+                high = middle
+            else:
+                low = middle

@@ -3,8 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Sequence
-
-from ortools.sat.python import cp_model
+from typing import Any
 
 from fcnnx.hdl.device import KINDS, Resources
 
@@ -133,6 +132,9 @@ def _fairest(options, budget, weights) -> Combination | None:
 
 def _combine(options, budget, objective, weights, capped) -> Combination | None:
     """:func:`combine` in one model; ``"none"`` asks only for the least of the device."""
+    # The solver takes a second to load, which a network alone need not wait for.
+    from ortools.sat.python import cp_model
+
     model = cp_model.CpModel()
     chosen = [[model.new_bool_var(f"{n}_{k}") for k in range(len(each))]
               for n, each in enumerate(options)]
@@ -185,7 +187,9 @@ def _goal(model, options, chosen, used, budget, objective, weights):
     return worst
 
 
-def _solve(model, goal) -> tuple[cp_model.CpSolver, float] | None:
+def _solve(model, goal) -> tuple[Any, float] | None:
+    from ortools.sat.python import cp_model
+
     model.maximize(goal)
     solver = cp_model.CpSolver()
     solver.parameters.random_seed = 1

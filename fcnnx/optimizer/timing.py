@@ -22,7 +22,7 @@ __all__ = ["EngineTiming", "Solver", "StageTiming", "simulate"]
 NOTHING = np.zeros(0, dtype=np.int64)
 NEVER = -(1 << 40)  # of an event before the first frame: it holds nothing up
 MOST_FRAMES = 8
-PATIENCE = 1000  # sweeps of a frame before a deadlock is looked for
+PATIENCE = 1000  # sweeps of a frame, before a deadlock is looked for
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -313,35 +313,20 @@ class Solver:
         self._settle()
         self.solved += 1
 
-    def follow(self, ideal: "Solver", sweeps: int) -> bool:
-        """Solve one more frame, unless it ends later than in the ideal.
-
-        Parameters
-        ----------
-        ideal : :class:`Solver`
-            Of the same engine with longer queues: no event can be earlier than in it.
-        sweeps : :class:`int`
-            Give up after so many.
-
-        Returns
-        -------
-        Whether the frame ends as early as there, and that was soon known; else it is not solved.
-        """
-        for ours, theirs in zip(self.stages, ideal.stages, strict=True):
-            ours.issued[ours.span(self.solved)] = theirs.issued[theirs.span(self.solved)]
-        for source, stream in self.streams.items():
-            other = ideal.streams[source]
-            span, from_span = stream.span(self.solved), other.span(self.solved)
-            stream.offered[span] = other.offered[from_span]
-            stream.crossed[span] = other.crossed[from_span]
-        if not self._settle(int(ideal.ends[self.solved]), sweeps):
+    def keeps(self, end: int) -> bool:
+        """Solve one more frame, unless it ends later than this; returns whether it does not."""
+        if not self._settle(end):
             return False
         self.solved += 1
         return True
 
-    def _settle(self, end: int | None = None, most: int | None = None) -> bool:
-        """Sweep until nothing changes, so often at most; false as soon as the frame ends later
-        than this."""
+    def _settle(self, end: int | None = None) -> bool:
+        """Sweep until nothing changes; false as soon as the frame ends later than this, or if that
+        takes too long to tell.
+
+        Without a guess no sweep's cycles are too late, so that a later end is soon seen, and that
+        of a deadlock too.
+        """
         frame, sweeps = self.solved, 0
         for stream in self.streams.values():
             stream.changed = True
@@ -352,16 +337,19 @@ class Solver:
                                        for stream in self._outputs):
                 return False
             sweeps += 1
-            if sweeps == most:
-                return False
             if sweeps == PATIENCE:
+                if end is not None:
+                    return False
                 check_deadlock(self.engine)
         self.sweeps += sweeps
         return True
 
     def _guess(self, frame: int) -> None:
-        """Start from the frame before, moved by the interval: any start leads there."""
-        if frame < 2:
+        """Start from the frame before, moved by the interval, once frames follow one another alike:
+        any start leads there, and this one is there, while an empty engine's first frames are no
+        guide to what comes after them."""
+        ends = self.ends[-3:]
+        if len(ends) < 3 or ends[2] - ends[1] != ends[1] - ends[0]:
             return
         for part in self.stages:
             span = part.span(frame)
