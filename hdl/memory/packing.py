@@ -76,21 +76,26 @@ class Packing:
         the padding, which passes beside the beats where words have several."""
         return max(self.shape.beats, self.data_words) + self.padding
 
-    @property
-    def side_width(self) -> int:
-        """Bits that are gathered or dealt at a time."""
-        return self.shape.width if self.words_per_beat == 1 else self.width
-
-    def resources(self, device: Device) -> Resources:
-        """What an :class:`Unpacker` takes on the device, or a :class:`Packer`."""
+    def resources(self, device: Device, direction: str = "read") -> Resources:
+        """What an :class:`Unpacker` takes on the device (``"read"``), or a :class:`Packer`
+        (``"write"``)."""
         times = max(self.beats_per_word, self.words_per_beat)
-        wide = times * self.side_width
-        slot, position = (times - 1).bit_length(), (self.shape.beats - 1).bit_length()
-        frame = 2 * self.words.bit_length() if self.padding else 0
-        queues = (OutputQueue.cost(width=self.width, places=PLACES, device=device)
-                  + OutputQueue.cost(width=self.shape.width, places=PLACES, device=device))
-        return queues + Resources(lut=wide + times + 2 * slot + 2 * position + frame,
-                                  ff=wide + slot + position + frame // 2 + 1)
+        part = self.shape.width if self.words_per_beat == 1 else self.width
+        deals = (direction == "read") == (self.words_per_beat == 1)
+        slot, position = _bits(times), _bits(self.shape.beats if self.shape.beats % times else 1)
+        position += _bits(self.words) if self.padding else 0
+        chosen = (times - 1) * part if deals else 0
+        if direction == "write" and self.padding:
+            chosen += self.width
+        widths = (self.width, self.shape.width if direction == "read" else self.width)
+        queues = sum((OutputQueue.cost(width=width, places=PLACES, device=device)
+                      for width in widths), Resources())
+        return queues + Resources(lut=chosen + times + slot + 3 * position // 2 - 8,
+                                  ff=times * part + slot + position)
+
+
+def _bits(number):
+    return (number - 1).bit_length()
 
 
 def pack_frames(shape: StreamShape, width: int, words: int, frames: np.ndarray) -> np.ndarray:
