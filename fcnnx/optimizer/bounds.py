@@ -1,0 +1,277 @@
+"""What a memory surely gives, and what networks may ask of it.
+
+Every schedule keeps three bounds: no network is faster than its own interval; the words of all
+networks per cycle are no more than the memory gives; and the slots of each stream carry its words,
+and a surplus.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from fcnnx.boards import Board
+
+
+__all__ = ["SURPLUS", "Infeasible", "MemoryTiming", "Traffic", "least_pace", "memory_timing"]
+
+
+SURPLUS = 0.002  # share by which a stream's slots exceed its rate, at least
+ROUNDING = 1e-9
+
+# Of DDR3 and DDR4, in nanoseconds: the first word after its request, how much later it may come, a
+# refresh and the time from one to the next, and a turn between reads and writes.
+FIRST_WORD = 150.0
+LATER = 200.0
+REFRESH = 350.0
+REFRESH_EVERY = 7800.0
+TURN = 40.0
+
+
+class Infeasible(Exception):
+    """What the networks ask for cannot be given, and why.
+
+    Parameters
+    ----------
+    demand : :class:`str`
+        Whose: a stream, a network, a port or all.
+    bound : :class:`str`
+        What binds.
+    asked, given : :class:`float`
+        The demand and the bound, in the bound's unit.
+    factor : :class:`float`
+        The least by which all intervals must grow for it to fit; 0 where none helps.
+    remedy : :class:`str`
+        What would make it possible, for a person.
+    """
+
+    def __init__(self, *, demand: str, bound: str, asked: float, given: float,
+                 factor: float = 0.0, remedy: str = ""):
+        self.demand, self.bound = demand, bound
+        self.asked, self.given = asked, given
+        self.factor, self.remedy = factor, remedy
+        super().__init__(f"{demand} needs {asked:.4g} of {bound}, and there is {given:.4g}."
+                         + (f" {remedy}" if remedy else ""))
+
+    @property
+    def gap(self) -> float:
+        """How much is missing."""
+        return self.asked - self.given
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MemoryTiming:
+    """The least that a memory behind AXI ports does; schedules are proven for it.
+
+    Each port serves its requests, reads and writes alike, in the order in which it took them. The
+    first word of a request moves no later than ``latency + jitter`` cycles after the request was
+    taken if the port has nothing older to do; then words move whenever they can, at most one in a
+    cycle, and ``share`` of the cycles at least: where words wait, any span of x cycles moves
+    ``share * x - 2`` of them. Nothing moves during a refresh, which begins every
+    ``refresh_interval`` cycles, nor for ``turnaround`` cycles between a read's word and a write's.
+    A write's response comes ``latency`` cycles after its last word at the latest. Ports do not wait
+    for each other.
+
+    Parameters
+    ----------
+    word_bytes : :class:`int`
+        Of a port.
+    ports : :class:`int`
+        Those that are used.
+    words_per_cycle : :class:`float`
+        Of all ports together, at most one for each; refreshes and turns come off it.
+    latency, jitter : :class:`int`
+        Cycles.
+    refresh_cycles, refresh_interval : :class:`int`
+        Cycles of a refresh, and from the start of one to the start of the next.
+    turnaround : :class:`int`
+        Cycles.
+    longest_burst : :class:`int`
+        Words.
+
+    Raises
+    ------
+    ValueError
+        If one of them is out of its range.
+    """
+
+    word_bytes: int
+    ports: int = 1
+    words_per_cycle: float = 1.0
+    latency: int = 30
+    jitter: int = 40
+    refresh_cycles: int = 70
+    refresh_interval: int = 1560
+    turnaround: int = 8
+    longest_burst: int = 16
+
+    def __post_init__(self) -> None:
+        if self.word_bytes < 1 or self.ports < 1 or self.longest_burst < 1:
+            raise ValueError("Bytes of a word, ports and longest burst must be positive, not "
+                             f"{self.word_bytes!r}, {self.ports!r} and {self.longest_burst!r}")
+        if not 0 < self.words_per_cycle <= self.ports:
+            raise ValueError(f"Words per cycle must be between 0 and {self.ports}, one for each "
+                             f"port, not {self.words_per_cycle!r}")
+        if not 0 <= self.refresh_cycles < self.refresh_interval:
+            raise ValueError("A refresh must be shorter than its interval, not "
+                             f"{self.refresh_cycles!r} of {self.refresh_interval!r} cycles")
+        if min(self.latency, self.jitter, self.turnaround) < 0:
+            raise ValueError("Latency, jitter and turnaround must not be negative, not "
+                             f"{self.latency!r}, {self.jitter!r} and {self.turnaround!r}")
+
+    @property
+    def share(self) -> float:
+        """Words per cycle of one port, outside refreshes."""
+        return self.words_per_cycle / self.ports
+
+    @property
+    def refresh_share(self) -> float:
+        """Share of the cycles in which nothing moves."""
+        return self.refresh_cycles / self.refresh_interval
+
+    @property
+    def derated(self) -> float:
+        """Words per cycle of all ports, refreshes taken off."""
+        return self.words_per_cycle * (1 - self.refresh_share)
+
+
+def memory_timing(board: Board, clock_mhz: float,
+                  bandwidth_gbps: float | None = None) -> MemoryTiming:
+    """The memory of a board as a design of this clock sees it.
+
+    Uses no more ports than the bandwidth fills: fewer tables, and less that is left over on each.
+
+    Parameters
+    ----------
+    board : :class:`Board`
+        One with ports.
+    clock_mhz : :class:`float`
+    bandwidth_gbps : :class:`float`
+        What the user allows, in 10 ** 9 bytes per second; the board's own where it is left out, or
+        more.
+    """
+    reached = board.bandwidth_gbps(clock_mhz)
+    if bandwidth_gbps is not None:
+        reached = min(reached, bandwidth_gbps)
+    word_bytes = board.port_width // 8
+    words = reached * 1000 / (word_bytes * clock_mhz)
+
+    def cycles(nanoseconds: float) -> int:
+        return math.ceil(nanoseconds * clock_mhz / 1000)
+
+    return MemoryTiming(
+        word_bytes=word_bytes, ports=min(board.ports, math.ceil(words - ROUNDING)),
+        words_per_cycle=min(words, board.ports), latency=cycles(FIRST_WORD),
+        jitter=cycles(LATER), refresh_cycles=cycles(REFRESH),
+        refresh_interval=math.floor(REFRESH_EVERY * clock_mhz / 1000), turnaround=cycles(TURN),
+        longest_burst=board.burst_beats)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Traffic:
+    """What a network asks of the memory.
+
+    Parameters
+    ----------
+    network : :class:`str`
+    interval : :class:`int`
+        Cycles per frame where the memory never holds it up.
+    words : :class:`int`
+        Of a port, per frame, of all its streams, whole bursts.
+    alone : :class:`int`
+        Its interval with the whole device; its own where left out.
+    weight : :class:`float`
+    most_interval : :class:`int`
+        Cycles that a target allows.
+    """
+
+    network: str
+    interval: int
+    words: int
+    alone: int = 0
+    weight: float = 1.0
+    most_interval: int | None = None
+
+    @property
+    def reference(self) -> int:
+        """The interval that progress is measured by."""
+        return self.alone or self.interval
+
+
+def least_pace(traffics: Sequence[Traffic], words_per_cycle: float,
+               objective: str = "throughput") -> tuple[int, ...]:
+    """The intervals of networks that share a memory, as short as the objective likes them.
+
+    A network's progress is its interval alone by its interval here. With ``throughput`` the
+    weighted sum of progress is largest, and each network has half its weight's share of progress
+    at least; with ``fairness`` the least progress by weight is largest; with ``resources`` all are
+    slowed down alike, as far as targets allow. Exact but for the rounding to whole cycles.
+
+    Parameters
+    ----------
+    traffics : sequence of :class:`Traffic`
+    words_per_cycle : :class:`float`
+        That all may take together: :attr:`MemoryTiming.derated`, or a share of it.
+    objective : :class:`str`
+
+    Raises
+    ------
+    Infeasible
+        If what targets, or the floor of progress, ask for is more than that.
+    """
+    total = sum(one.weight for one in traffics)
+    words = np.array([one.words * (1 + SURPLUS) for one in traffics])
+    fastest = np.array([1 / one.interval for one in traffics])
+    slowest = np.array([1 / one.most_interval if one.most_interval else 0.0 for one in traffics])
+    if objective == "throughput":
+        floor = np.array([one.weight / total / 2 / one.reference for one in traffics])
+        slowest = np.maximum(slowest, np.minimum(floor, fastest))
+    for one, least, most in zip(traffics, slowest, fastest, strict=True):
+        if least > most * (1 + ROUNDING):
+            raise Infeasible(demand=one.network, bound="cycles per frame", asked=one.interval,
+                             given=round(1 / least), remedy="A faster engine is needed.")
+    least_words = float(words @ slowest)
+    if least_words > words_per_cycle * (1 + ROUNDING):
+        raise Infeasible(demand=", ".join(one.network for one in traffics),
+                         bound="words per cycle", asked=least_words, given=words_per_cycle,
+                         factor=least_words / words_per_cycle,
+                         remedy=f"Targets {least_words / words_per_cycle:.4g} times slower fit.")
+    if objective == "throughput":
+        worth = [one.weight * one.reference for one in traffics]
+        speeds = _most_worth(words, slowest, fastest, worth, words_per_cycle)
+    else:
+        level = (fastest if objective == "resources"
+                 else np.array([one.weight / one.reference for one in traffics]))
+        speeds = _highest_level(words, slowest, fastest, level, words_per_cycle)
+    return tuple(one.interval if speed >= most else math.ceil(1 / speed - ROUNDING)
+                 for one, speed, most in zip(traffics, speeds, fastest, strict=True))
+
+
+def _most_worth(words, slowest, fastest, worth, limit: float) -> np.ndarray:
+    """Frames per cycle: what is left goes to those whose words are worth most, in turn."""
+    speeds = slowest.copy()
+    left = limit - float(words @ slowest)
+    order = sorted(range(len(words)), key=lambda k: (words[k] / worth[k], k))
+    for k in order:
+        more = fastest[k] - speeds[k]
+        if words[k]:
+            more = min(more, left / words[k])
+        speeds[k] += max(more, 0.0)
+        left -= more * words[k]
+    return speeds
+
+
+def _highest_level(words, slowest, fastest, level, limit: float) -> np.ndarray:
+    """Frames per cycle: all at one multiple of their level, within their own bounds."""
+    corners = np.unique(np.concatenate([slowest / level, fastest / level]))
+    speeds = np.clip(corners[:, None] * level, slowest, fastest)
+    loads = speeds @ words
+    if loads[-1] <= limit:
+        return fastest
+    after = int(np.searchsorted(loads, limit, side="right"))
+    before = max(after - 1, 0)
+    step = loads[after] - loads[before]
+    part = (limit - loads[before]) / step if step else 0.0
+    multiple = corners[before] + part * (corners[after] - corners[before])
+    return np.clip(multiple * level, slowest, fastest)

@@ -1,0 +1,96 @@
+"""What a memory gives, and the intervals that keep within it."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from fcnnx import boards
+from fcnnx.optimizer.bounds import (
+    SURPLUS,
+    Infeasible,
+    MemoryTiming,
+    Traffic,
+    least_pace,
+    memory_timing,
+)
+
+
+def taken(traffics, intervals):
+    return sum(one.words * (1 + SURPLUS) / interval
+               for one, interval in zip(traffics, intervals, strict=True))
+
+
+def progress(traffics, intervals):
+    return [one.reference / interval for one, interval in zip(traffics, intervals, strict=True)]
+
+
+@pytest.mark.parametrize("objective", ["throughput", "fairness", "resources"])
+@pytest.mark.parametrize("seed", range(4))
+def test_bounds_hold_and_nothing_is_left(objective, seed):
+    rng = np.random.default_rng(seed)
+    traffics = [Traffic(network=f"n{k}", interval=int(own), words=int(words), weight=float(weight),
+                        alone=int(own * 0.9))
+                for k, (own, words, weight) in enumerate(zip(
+                    rng.integers(10_000, 90_000, 4), rng.integers(5_000, 90_000, 4),
+                    rng.uniform(0.5, 2, 4), strict=True))]
+    most = taken(traffics, [one.interval for one in traffics])
+    for share in (0.7, 0.9, 1.1):
+        intervals = least_pace(traffics, share * most, objective)
+        assert all(interval >= one.interval
+                   for one, interval in zip(traffics, intervals, strict=True))
+        assert taken(traffics, intervals) <= share * most * (1 + 1e-8)
+        assert taken(traffics, intervals) >= min(share, 1) * most * 0.999
+
+
+def test_objectives():
+    """Against all pairs of intervals on a grid."""
+    traffics = [Traffic(network="a", interval=1000, words=900),
+                Traffic(network="b", interval=1000, words=300, weight=2.0)]
+    grid = [pair for pair in itertools.product(range(1000, 7000, 20), repeat=2)
+            if taken(traffics, pair) <= 0.7]
+    shares = np.array([progress(traffics, pair) for pair in grid])
+
+    found = np.array(progress(traffics, least_pace(traffics, 0.7, "throughput")))
+    floored = shares[(shares[:, 0] >= 1 / 6) & (shares[:, 1] >= 1 / 3)]
+    assert found @ [1, 2] >= (floored @ [1, 2]).max() * 0.9999
+
+    found = np.array(progress(traffics, least_pace(traffics, 0.7, "fairness"))) / [1, 2]
+    assert found.min() >= (shares / [1, 2]).min(axis=1).max() * 0.9999
+
+    a, b = least_pace(traffics, 0.7, "resources")
+    assert abs(a - b) <= 1
+
+
+def test_targets_hold():
+    traffics = [Traffic(network="a", interval=1000, words=900, most_interval=1100),
+                Traffic(network="b", interval=1000, words=300)]
+    for objective in ("throughput", "fairness", "resources"):
+        a, b = least_pace(traffics, 1.0, objective)
+        assert a <= 1100
+        assert b > 1000
+    with pytest.raises(Infeasible) as caught:
+        least_pace(traffics, 0.5, "fairness")
+    assert caught.value.factor == pytest.approx(900 * (1 + SURPLUS) / 1100 / 0.5)
+    assert caught.value.gap == pytest.approx(caught.value.asked - 0.5)
+    with pytest.raises(Infeasible, match="a needs 1000 of cycles per frame, and there is 900"):
+        least_pace([Traffic(network="a", interval=1000, words=1, most_interval=900)], 1.0)
+
+
+def test_boards():
+    timing = memory_timing(boards.get("zc706"), 125.0)
+    assert timing == MemoryTiming(
+        word_bytes=8, ports=4, words_per_cycle=timing.words_per_cycle, latency=19, jitter=25,
+        refresh_cycles=44, refresh_interval=975, turnaround=5)
+    assert timing.words_per_cycle == pytest.approx(4.2 * 0.9 / 8 / 0.125)
+    # As many ports as the bandwidth fills, and no more words than they pass.
+    assert memory_timing(boards.get("zc706"), 125.0, 1.5).ports == 2
+    assert memory_timing(boards.get("zcu102"), 200.0).words_per_cycle == 4
+    assert memory_timing(boards.get("zcu102"), 200.0, 3.2).ports == 1
+
+
+@pytest.mark.parametrize("fields", [{"words_per_cycle": 1.5}, {"words_per_cycle": 0.0},
+                                    {"refresh_cycles": 2000}, {"jitter": -1}, {"ports": 0}])
+def test_no_such_memory(fields):
+    with pytest.raises(ValueError, match="must"):
+        MemoryTiming(word_bytes=8, **fields)
