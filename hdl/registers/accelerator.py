@@ -188,14 +188,14 @@ def connect_port(m, registers: RegisterFile, number: int, monitor: PortMonitor) 
         m.d.comb += getattr(registers, f"port_{number}_{name}_step").eq(step)
 
 
-def connect_network(m, registers: RegisterFile, number: int,
+def connect_network(m, registers: RegisterFile, number: int, spec: NetworkControl,
                     control: NetworkController) -> None:
     """Connect all registers of a network with its control."""
     def port(name: str):
         return getattr(registers, f"network_{number}_{name}")
     for name in ("start", "stop", "clear", "reload"):
         m.d.comb += getattr(control, name).eq(port(f"control_{name}"))
-    for base in control.spec.bases:
+    for base in spec.bases:
         m.d.comb += getattr(control, base)[_PAGE_BITS:].eq(port(f"{base}_base"))
     for name in ("started", "done", "interval", "latency"):
         m.d.comb += port(name).eq(getattr(control, name))

@@ -7,13 +7,19 @@ import shutil
 import subprocess
 
 import pytest
+from amaranth import *
 from amaranth.sim import Simulator
 from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import get_runner
 
 from fcnnx.hdl.memory.axi import Axi
-from fcnnx.hdl.memory.control import NetworkControl, Transfer
-from fcnnx.hdl.registers.accelerator import accelerator_registers
+from fcnnx.hdl.memory.control import ERRORS, NetworkControl, Transfer
+from fcnnx.hdl.memory.monitor import PortMonitor
+from fcnnx.hdl.registers.accelerator import (
+    accelerator_registers,
+    connect_network,
+    connect_port,
+)
 from fcnnx.hdl.registers.description import Field, Register, RegisterMap
 from fcnnx.hdl.registers.documentation import document
 from fcnnx.hdl.registers.hardware import OKAY, SLVERR, RegisterFile
@@ -278,6 +284,86 @@ def test_interrupt():
                 OKAY, int.from_bytes(bytes(range(100 + 4 * k, 104 + 4 * k)), "big"))
 
     simulate(dut, bench)
+
+
+def test_connections():
+    """A host starts the second of two networks, and sees what becomes of it."""
+    networks = (network("first"), network("second", inputs=2))
+    spec = accelerator_registers(networks, (AXI,), "0" * 64)
+    where = constants(spec)
+    file, monitor = RegisterFile(spec), PortMonitor(AXI, timeout=100)
+    other, control = (each.create() for each in networks)
+    m = Module()
+    m.submodules += [file, monitor, other, control]
+    connect_port(m, file, 0, monitor)
+    connect_network(m, file, 0, networks[0], other)
+    connect_network(m, file, 1, networks[1], control)
+
+    async def bench(ctx):
+        host = Host(ctx, file.bus, random.Random(5))
+
+        async def read(name):
+            response, data = await host.read(where[name])
+            assert response == OKAY
+            return data
+
+        async def write(name, data):
+            assert await host.write(where[name], data) == OKAY
+
+        async def up(*signals):
+            for signal in signals:
+                ctx.set(signal, 1)
+            await ctx.tick()
+            for signal in signals:
+                ctx.set(signal, 0)
+
+        start, stop, clear = (where[f"NETWORK_1_CONTROL_{name}_MASK"]
+                              for name in ("START", "STOP", "CLEAR"))
+        await write("INTERRUPT_ENABLE", 0x20000)
+        await write("NETWORK_1_CONTROL", start)
+        assert await read("NETWORK_1_ERRORS") == where["NETWORK_1_ERRORS_NO_BASE_MASK"]
+        assert await read("NETWORK_1_STATUS") == 0b110
+        assert await read("INTERRUPT_STATUS") == 0x20000
+        assert ctx.get(file.irq)
+        await write("NETWORK_1_ERRORS", 0xFF)
+        await write("INTERRUPT_STATUS", 0x20000)
+        assert await read("NETWORK_1_STATUS") == 0b010
+        assert not ctx.get(file.irq)
+
+        for k, base in enumerate(control.spec.bases):
+            await write(f"NETWORK_1_{base.upper()}", 0x1234_5FFF + (k << 16))
+            assert await host.write(where[f"NETWORK_1_{base.upper()}"] + 4, 0x9A) == OKAY
+        await write("NETWORK_1_RELEASED", 1)
+        await write("NETWORK_1_CONTROL", start)
+        assert await read("NETWORK_1_STATUS") == 0b001
+        for k, name in enumerate(("input_0", "input_1", "output_0")):
+            command = getattr(control, f"command_{name}")
+            assert ctx.get(command.valid)
+            assert ctx.get(command.payload.address) == 0x9A_1234_5000 + (2 * k << 16)
+            await up(command.ready)
+        await up(control.began_0, control.began_1, monitor.rvalid, monitor.rready,
+                 control.blocked_0)
+        await up(control.done_input_0, control.done_input_1)
+        assert (await read("NETWORK_1_STARTED"), await read("NETWORK_1_DONE")) == (1, 0)
+        await up(control.done_output_0)
+        assert (await read("NETWORK_1_STARTED"), await read("NETWORK_1_DONE")) == (1, 1)
+        assert await read("INTERRUPT_STATUS") == 0b10
+        assert await read("PORT_0_READ_BYTES") == AXI.word_bytes
+        assert await read("PORT_0_WRITTEN_BYTES") == 0
+        assert await read("PORT_0_BUSY_CYCLES") == 1
+        assert await read("NETWORK_1_BLOCKED_CYCLES") == 1
+        assert 0 < await read("NETWORK_1_LATENCY") < await read("NETWORK_1_CYCLES")
+        await up(*(Value.cast(control.error_output_0)[k] for k in range(2)))
+        assert await read("NETWORK_1_ERRORS") == where["NETWORK_1_ERRORS_WRITE_DECERR_MASK"]
+        assert await read("NETWORK_1_STATUS") == 0b110
+        assert await read("NETWORK_0_STATUS") == 0b010
+        await write("NETWORK_1_CONTROL", clear | stop)
+        for name in ("ERRORS", "RELEASED", "STARTED", "DONE"):
+            assert await read(f"NETWORK_1_{name}") == 0
+        assert [where[f"NETWORK_1_ERRORS_{flag.upper()}_MASK"] for flag in ERRORS] == [
+            1 << bit for bit in range(len(ERRORS))]
+
+    simulate(m, bench)
 
 
 # Where Icarus, which is no Python package, is missing, its test is not there either.
