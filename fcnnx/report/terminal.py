@@ -146,6 +146,10 @@ def show_synthesis(synthesis: Mapping[str, Any]) -> None:
         table.add_row(name, number(row["instances"]), *amounts,
                       *([number(row["longest_path"] or 0)] if paths else []))
     console.print(table)
+    if route := synthesis["route"]:
+        console.print(f"Placed and routed with {route['tool']}: {synthesis['fmax_mhz']} MHz at "
+                      f"most; the slowest path ends at {route['path'][-1]['signal']}.",
+                      soft_wrap=True)
     console.print(f"{synthesis['tool']}, {synthesis['seconds']:.1f} s.")
 
 

@@ -1,6 +1,7 @@
 """Synthesising a build, and holding what it takes against what was predicted."""
 
 import dataclasses
+import functools
 import json
 import pathlib
 import time
@@ -13,6 +14,7 @@ from fcnnx.hdl.device import Resources
 from fcnnx.options import PathLike
 from fcnnx.plan import Plan
 from fcnnx.report.files import SYNTHESIS, refresh
+from fcnnx.synthesis import nextpnr
 from fcnnx.synthesis.yosys import TIMEOUT, Synthesis, read_design, synthesise
 
 
@@ -40,7 +42,8 @@ class BuildSynthesis:
 
 
 def synthesise_build(build: PathLike, *, board: str | None = None, paths: bool = False,
-                     timeout: float | None = None, progress: Progress = silent) -> BuildSynthesis:
+                     route: bool = False, timeout: float | None = None,
+                     progress: Progress = silent) -> BuildSynthesis:
     """Synthesise a build's modules, and write synthesis.json; the build's reports then hold what
     was counted.
 
@@ -53,17 +56,19 @@ def synthesise_build(build: PathLike, *, board: str | None = None, paths: bool =
         headroom, where it is None.
     paths : :class:`bool`
         Find the longest path of each module as well, on the ECP5, for which there is an open tool.
+    route : :class:`bool`
+        Place and route the whole design, on the ECP5: the clock is measured then.
     timeout : :class:`float` or None
-        Seconds that one module may take.
+        Seconds that one module may take, and placing and routing the whole design.
     progress : callable
         Is told each step.
 
     Raises
     ------
     BadInput
-        If the build is not as it was written, the board is of another family, the tool is missing
-        or fails, the result cannot be written, or the design does not fit; synthesis.json is there
-        only in the last of these cases.
+        If the build is not as it was written, the board is of another family, a tool is missing or
+        fails, there is none that places and routes for the board, the result cannot be written, or
+        the design does not fit; synthesis.json is there only in the last of these cases.
     """
     place = pathlib.Path(build)
     folder.read_build(place)
@@ -74,13 +79,18 @@ def synthesise_build(build: PathLike, *, board: str | None = None, paths: bool =
                                    "no Verilog.", remedy="Build it without --plan-only."))
         decided = Plan.load(place)
         device, budget, where = _target(decided, board)
+        if route:
+            nextpnr.check(device.name)
         start = time.monotonic()
-        timeout = timeout or TIMEOUT
         texts = read_design(place / "rtl")
-        found = synthesise(texts, device.family, timeout=timeout, progress=progress)
-        longest = synthesise(texts, "ecp5", paths=True, timeout=timeout,
-                             progress=progress) if paths else None
-        report = _report(decided, found, longest, device.name, time.monotonic() - start)
+        count = functools.partial(synthesise, texts, timeout=timeout or TIMEOUT, progress=progress)
+        longest = count(nextpnr.FAMILY, paths=True) if paths else None
+        found = longest if longest and device.family == nextpnr.FAMILY else count(device.family)
+        routed = None
+        if route and found.total.fits(device.resources):
+            routed = nextpnr.place_and_route(_files(place / "rtl"), device.name,
+                                             timeout=timeout or nextpnr.TIMEOUT, progress=progress)
+        report = _report(decided, found, longest, routed, device.name, time.monotonic() - start)
         try:
             folder.write_json(place / RESULT, report)
         except OSError as error:
@@ -100,6 +110,12 @@ def read_synthesis(build: PathLike) -> dict[str, Any] | None:
         return json.loads((pathlib.Path(build) / RESULT).read_text())
     except (OSError, ValueError):
         return None
+
+
+def _files(rtl: pathlib.Path) -> dict[str, str]:
+    """The Verilog of a build, and what its memories hold."""
+    return {path.name: path.read_text() for path in sorted(rtl.iterdir())
+            if path.suffix in (".v", ".mem")}
 
 
 def _target(decided: Plan, board: str | None) -> tuple[Any, Resources, str]:
@@ -123,13 +139,14 @@ def _excess(found: Resources, budget: Resources) -> str:
                      f"too many" for kind, amount in found.items() if amount > limits[kind])
 
 
-def _report(decided: Plan, found: Synthesis, longest: Synthesis | None, target: str,
-            seconds: float) -> dict[str, Any]:
+def _report(decided: Plan, found: Synthesis, longest: Synthesis | None,
+            routed: nextpnr.Route | None, target: str, seconds: float) -> dict[str, Any]:
     paths = {module.name: module.longest_path for module in longest.modules} if longest else {}
     modules = {module.name: {"instances": module.instances, **dict(module.resources.items()),
                              "longest_path": paths.get(module.name)}
                for module in found.modules}
     return {"tool": found.tool, "target": target, "plan": decided.digest,
             "seconds": round(seconds, 1), **dict(found.total.items()),
-            "predicted": dict(decided.resources.items()), "fmax_mhz": None, "bitstream": None,
-            "modules": modules}
+            "predicted": dict(decided.resources.items()), "bitstream": None,
+            "fmax_mhz": routed.fmax_mhz if routed else None,
+            "route": dataclasses.asdict(routed) if routed else None, "modules": modules}

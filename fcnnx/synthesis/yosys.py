@@ -5,19 +5,18 @@ import functools
 import importlib.metadata
 import json
 import re
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from fcnnx.errors import BadInput, Problem
 from fcnnx.hdl.device import Resources
 from fcnnx.synthesis.cells import amounts, is_primitive
 from fcnnx.synthesis.kept import kept
+from fcnnx.synthesis.tool import run, workplace
 
 
-__all__ = ["ModuleCount", "Synthesis", "read_design", "synthesise", "version"]
+__all__ = ["ModuleCount", "Synthesis", "read_design", "run_script", "synthesise", "version"]
 
 
 TOP = "accelerator"
@@ -151,9 +150,9 @@ def synthesise(texts: Mapping[str, str], family: str, *, top: str = TOP, paths: 
         script = _script(name, texts, family, paths=paths)
         sources = {f"{name}.v": texts[name], "memory.v": memory,
                    "boxes.v": _boxes(name, texts), "script.ys": script}
-        cells[name], longest[name] = kept(
-            [tool, *(part for item in sorted(sources.items()) for part in item)],
-            functools.partial(_run, name, sources, timeout))
+        result = kept([tool, *(part for item in sorted(sources.items()) for part in item)],
+                      functools.partial(_run, name, sources, timeout))
+        cells[name], longest[name] = result["cells"], result["path"]
     instances = _instances(cells, order)
     return Synthesis(tool=tool, family=family, modules=tuple(
         ModuleCount(name=name, instances=instances[name],
@@ -203,47 +202,28 @@ def _script(name: str, texts: Mapping[str, str], family: str, *, paths: bool) ->
     return script + PATH.format(ends=" ".join([first, *(f"{other} %u" for other in others)]))
 
 
-def _run(name: str, sources: Mapping[str, str], timeout: float) -> tuple[dict[str, int],
-                                                                         int | None]:
+def _run(name: str, sources: Mapping[str, str], timeout: float) -> dict[str, Any]:
     """Cells of a module by their types, and its longest path."""
-    try:
-        with tempfile.TemporaryDirectory(prefix="fcnnx-") as work:
-            folder = Path(work)
-            for file, text in sources.items():
-                (folder / file).write_text(text)
-            _call(name, folder, timeout)
-            found = json.loads((folder / "stat.json").read_text())["design"]
-            path = folder / "path.txt"
-            length = None
-            if path.exists():
-                lengths = re.findall(r"\(length=(\d+)\)", path.read_text())
-                length = max(map(int, lengths), default=0)
-            return found["num_cells_by_type"], length
-    except OSError as error:
-        raise BadInput(Problem(where="Yosys", reason=f"Its files cannot be written: "
-                               f"{error.strerror or error}.")) from None
+    with workplace("Yosys", sources) as folder:
+        run_script(folder, name, timeout)
+        found = json.loads((folder / "stat.json").read_text())["design"]
+        path = folder / "path.txt"
+        length = None
+        if path.exists():
+            lengths = re.findall(r"\(length=(\d+)\)", path.read_text())
+            length = max(map(int, lengths), default=0)
+        return {"cells": found["num_cells_by_type"], "path": length}
 
 
-def _call(name: str, folder: Path, timeout: float) -> None:
-    with (folder / "log.txt").open("w") as log:
-        try:
-            code = subprocess.run([sys.executable, "-P", "-c", WORKER, "script.ys"], cwd=folder,
-                                  stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                  timeout=timeout).returncode
-        except subprocess.TimeoutExpired:
-            raise BadInput(Problem(where=name, reason=f"Yosys did not finish in {timeout:g} "
-                                   f"seconds.", remedy="Give it more with --timeout.")) from None
-    if code < 0:
-        raise BadInput(Problem(where=name, reason=f"Yosys was ended by signal {-code}.",
-                               remedy="Is there memory enough?"))
-    if code:
-        raise BadInput(Problem(where=name, reason=f"Yosys failed: {_error(folder)}"))
+def run_script(folder: Path, where: str, timeout: float) -> None:
+    """Run ``script.ys`` of a folder in it.
 
-
-def _error(folder: Path) -> str:
-    lines = (folder / "log.txt").read_text(errors="replace").strip().splitlines()
-    errors = [line for line in lines if "ERROR" in line] or lines[-1:]
-    return " ".join(errors)[:400]
+    Raises
+    ------
+    BadInput
+        If the tool stops or takes too long.
+    """
+    run("Yosys", WORKER, ["script.ys"], folder=folder, where=where, timeout=timeout)
 
 
 def _known(name: str, cells: Mapping[str, int], family: str,

