@@ -7,9 +7,17 @@ import numpy as np
 import pytest
 
 from fcnnx.hdl.engine import Source
+from fcnnx.hdl.memory.axi import Axi
+from fcnnx.hdl.memory.port import MemoryPort, MemoryStream
 from fcnnx.optimizer.bounds import Infeasible, MemoryTiming
 from fcnnx.optimizer.curves import striped
-from fcnnx.optimizer.demands import Demand, burst_words, engine_demand, round_robin_places
+from fcnnx.optimizer.demands import (
+    CONTROLLER,
+    Demand,
+    burst_words,
+    engine_demand,
+    round_robin_places,
+)
 from fcnnx.optimizer.schedule import solve
 from fcnnx.optimizer.timing import simulate
 
@@ -208,3 +216,13 @@ def test_round_robin_covers_the_round_trip():
     demand = Demand(name="s", network="a", direction="read", burst=16, interval=200,
                     cycles=np.arange(64)[None])
     assert round_robin_places(demand, MemoryTiming(word_bytes=8)) == 64
+
+
+@pytest.mark.parametrize("places", [16, 512, 8192])
+def test_the_controller_is_as_fast_as_planned(places):
+    port = MemoryPort(axi=Axi(data_width=64), streams=(
+        MemoryStream(name="i", direction="read", burst=16, places=places),
+        MemoryStream(name="o", direction="write", burst=16, places=places)))
+    assert port.request_latency + port.word_latency(0) + port.release <= CONTROLLER
+    assert port.request_latency + port.answer_latency + 1 <= CONTROLLER
+    assert port.write_latency + port.entry <= CONTROLLER
