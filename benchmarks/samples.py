@@ -179,9 +179,14 @@ def _plumbing() -> Iterator[tuple[Operator, str]]:
 
 
 def _on_windows(rng: np.random.Generator) -> Iterator[tuple[Operator, str]]:
-    for size, lanes, part, requantizers, lut in (
-            ((12, 12, 64), 4, (1, 3), 2, False), ((12, 12, 32), 8, (3, 3), 8, False),
-            ((24, 24, 16), 1, (1, 1), 1, False), ((6, 6, 30), 6, (1, 3), 2, True)):
+    for size, lanes, part, requantizers, lut, pair, pixels in (
+            ((12, 12, 64), 4, (1, 3), 2, False, False, 1),
+            ((12, 12, 32), 8, (3, 3), 8, False, False, 1),
+            ((24, 24, 16), 1, (1, 1), 1, False, False, 1),
+            ((6, 6, 30), 6, (1, 3), 2, True, False, 1),
+            ((48, 48, 8), 8, (1, 3), 8, False, True, 1),
+            ((24, 24, 16), 16, (3, 3), 32, False, True, 2),
+            ((12, 12, 4), 4, (3, 3), 8, True, True, 2)):
         weights = rng.integers(-128, 128, (size[2], 3, 3))
         bias = rng.integers(-500, 500, size[2])
         acc_width = accumulator_width(weights, bias, _map(size))
@@ -189,7 +194,9 @@ def _on_windows(rng: np.random.Generator) -> Iterator[tuple[Operator, str]]:
             input=_map(size), kernel=(3, 3), padding=(1, 1, 1, 1), weights=Constants(weights),
             bias=Constants(bias), output=_map(size), acc_width=acc_width, lanes=lanes, part=part,
             requantization=_requantization(rng, size[2], acc_width, False), lut=lut,
-            requantizers=requantizers), f"{size=} {lanes=} {part=} {requantizers=} {lut=}"
+            requantizers=requantizers, pair=pair, pixels=pixels), (
+                f"{size=} {lanes=} {part=} {requantizers=} {lut=}"
+                + (f" {pair=} {pixels=}" if pair else ""))
     for size, lanes, part in (((24, 24, 28), 4, (1, 3)), ((12, 12, 16), 1, (1, 1)),
                               ((12, 12, 16), 4, (3, 3))):
         yield MaxPool(input=_map(size), kernel=(3, 3), strides=(2, 2), lanes=lanes, part=part), (

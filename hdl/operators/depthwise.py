@@ -13,7 +13,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..device import Device, Resources
 from ..memories import Load, LoadedMemory, chain_loads
-from ..multiplier import LATENCY, dsp_product, lut_product
+from ..multiplier import LATENCY, dsp_product, lut_product, with_carry
 from ..operator import Constants, FeatureMap, StreamShape, Timing
 from ..streams import connect_streams
 from .drain import Drain
@@ -42,8 +42,17 @@ class DepthwiseConvolution:
         8 bits, signed.
     lanes, part : :class:`int`, pair of :class:`int`
         Folding: input channels, and kernel rows and columns, at once.
+    pixels : :class:`int`
+        Folding: pixels of an input beat, as :class:`Window` says.
     requantizers : :class:`int`
-        Folding: outputs per cycle, and lanes of the output; divides the outputs of all lanes.
+        Folding: outputs per cycle, and lanes of the output; divides the outputs of all lanes. Of a
+        pair, all those of one pixel's channels, and then those of both, are the most.
+    pair : :class:`bool`
+        Folding: whether a pass makes two pixels side by side, with the same weights. Their rows
+        must be whole pairs, all channels be lanes, and the part hold all kernel columns, which
+        must not be dilated.
+    packed : :class:`bool`
+        Folding: the two pixels of a pair share each DSP, where the device's are wide enough.
     lut : :class:`bool`
         Folding: whether multipliers are made of look-up tables.
     """
@@ -61,7 +70,10 @@ class DepthwiseConvolution:
     acc_width: int
     lanes: int = 1
     part: tuple[int, int] = (1, 1)
+    pixels: int = 1
     requantizers: int = 1
+    pair: bool = False
+    packed: bool = True
     lut: bool = False
 
     def __post_init__(self) -> None:
@@ -69,22 +81,49 @@ class DepthwiseConvolution:
         if self.weights.shape != shape or self.bias.shape != shape[:1]:
             raise ValueError(f"Weights and bias must have the shapes {shape!r} and {shape[:1]!r}, "
                              f"not {self.weights.shape!r} and {self.bias.shape!r}")
-        if self.window.positions != self.output.shape[:2] or (
+        if self.kernel_window.positions != self.output.shape[:2] or (
                 self.output.channels % self.input.channels):
             raise ValueError(f"Output must have the size "
-                             f"{(*self.window.positions, self.input.channels)!r}, or a multiple of "
-                             f"the channels, not {self.output.shape!r}")
+                             f"{(*self.kernel_window.positions, self.input.channels)!r}, or a "
+                             f"multiple of the channels, not {self.output.shape!r}")
         if self.input.width != 8:
             raise ValueError(f"Inputs must have 8 bits, not {self.input.width!r}")
-        if self.requantizers < 1 or self.sums % self.requantizers:
+        if self.pair and not self._pairs(self.lanes, self.part):
+            raise ValueError(f"Pairs of pixels must have even columns, no dilation, all channels "
+                             f"as lanes and all kernel columns as part, not "
+                             f"{self.output.columns!r}, {self.dilations[1]!r}, {self.lanes!r} and "
+                             f"{self.part[1]!r}")
+        if self.requantizers not in self._requantizer_choices(self.lanes, self.pair):
             raise ValueError(f"Requantizers must divide {self.sums!r} sums of a pass, "
                              f"not {self.requantizers!r}")
 
+    def _pairs(self, lanes: int, part: tuple[int, int]) -> bool:
+        """Whether a pass can make two pixels."""
+        return (self.output.columns % 2 == 0 and self.dilations[1] == 1
+                and lanes == self.input.channels and part[1] == self.kernel[1])
+
+    def _requantizer_choices(self, lanes: int, pair: bool) -> list[int]:
+        """How many divide the sums of a pass; of a pair, without a beat of both pixels' channels
+        but that of all."""
+        choices = divisors(lanes * self.times)
+        return [*choices, 2 * choices[-1]] if pair else choices
+
     @property
-    def window(self) -> Window:
+    def kernel_window(self) -> Window:
+        """The kernel's window, that of a single pixel."""
         return Window(input=self.input, kernel=self.kernel, strides=self.strides,
                       padding=self.padding, dilations=self.dilations, lanes=self.lanes,
                       part=self.part)
+
+    @property
+    def window(self) -> Window:
+        """What a pass reads: of a pair, the kernel's columns for both pixels."""
+        (rows, columns), (down, along) = self.kernel, self.strides
+        if not self.pair:
+            return dataclasses.replace(self.kernel_window, pixels=self.pixels)
+        return Window(input=self.input, kernel=(rows, columns + along), strides=(down, 2 * along),
+                      padding=self.padding, dilations=self.dilations, lanes=self.lanes,
+                      part=(self.part[0], columns + along), pixels=self.pixels)
 
     @property
     def times(self) -> int:
@@ -92,17 +131,27 @@ class DepthwiseConvolution:
         return self.output.channels // self.input.channels
 
     @property
+    def side_by_side(self) -> int:
+        """Pixels of a pass."""
+        return 2 if self.pair else 1
+
+    @property
     def sums(self) -> int:
-        """Outputs of a pass: of all lanes."""
-        return self.lanes * self.times
+        """Outputs of a pass: of all lanes, and all its pixels."""
+        return self.lanes * self.times * self.side_by_side
 
     @property
     def inputs(self) -> tuple[StreamShape, ...]:
-        return (StreamShape(map=self.input, lanes=self.lanes),)
+        return (self.window.stream,)
 
     @property
     def outputs(self) -> tuple[StreamShape, ...]:
-        return (StreamShape(map=self.output, lanes=self.requantizers),)
+        return (StreamShape.of(self.output, self.requantizers),)
+
+    @property
+    def kind(self) -> str:
+        """What multiplies, as in :class:`RowPair`."""
+        return "lut" if self.lut else "packed" if self.pair and self.packed else "dsp"
 
     @property
     def macs(self) -> int:
@@ -113,7 +162,7 @@ class DepthwiseConvolution:
         return self.sums * math.prod(self.part)
 
     def compute(self, x: np.ndarray) -> tuple[np.ndarray, ...]:
-        windows = self.window.gather(x, self.pad)
+        windows = self.kernel_window.gather(x, self.pad)
         weights = self.weights.values.reshape(self.input.channels, self.times, *self.kernel)
         sums = np.einsum("fyxijc,cmij->fyxcm", windows, weights)
         return (self.requantization.apply(sums.reshape(len(x), *self.output.shape)
@@ -126,48 +175,85 @@ class DepthwiseConvolution:
 
     @property
     def drain(self) -> Drain:
-        """What becomes of the sums."""
-        bias = self.bias.values
-        if not self.input.signed:
-            bias = bias + 128 * self.weights.values.reshape(len(bias), -1).sum(1)
-        return Drain(output=self.outputs[0], rows=self.sums, acc_width=self.acc_width,
-                     requantization=self.requantization, bias=Constants(bias), steps=self.steps,
+        """What becomes of the sums. To it the pixels of a pair are one, with the channels of
+        both, whose beats are the same."""
+        values, count = self.output, self.side_by_side
+        lifted = self.weights.values.reshape(values.channels, -1).sum(1) << 7
+        biases = [self.bias.values + (0 if self.input.signed else lifted)] * count
+        if self.kind == "packed":
+            # The first pixel's inputs are unsigned, so that none of them reaches the second's.
+            biases[0] = biases[0] - lifted if self.input.signed else self.bias.values
+        together = values.resized(columns=values.columns // count,
+                                  channels=values.channels * count)
+        return Drain(output=StreamShape(map=together, lanes=self.requantizers), rows=self.sums,
+                     acc_width=self.acc_width,
+                     requantization=_repeated(self.requantization, count),
+                     bias=Constants(np.concatenate(biases)), steps=self.steps,
                      latency=ChannelReducer.latency(math.prod(self.part), weighted=True))
 
     @property
+    def _passes(self) -> int:
+        """Of a frame."""
+        return self.output.pixels // self.side_by_side * self.window.groups
+
+    @property
     def interval(self) -> int:
-        return max(self.inputs[0].beats,
-                   self.output.pixels * self.window.groups * self.drain.cycles)
+        return max(self.inputs[0].beats, self._passes * self.drain.cycles)
 
     def timing(self) -> Timing:
-        output, cycles = self.drain.timing(self.output.pixels)
-        window = self.window.buffered(passes=self.window.groups, steps=self.steps)
+        groups = self.window.groups
+        output, cycles = self.drain.timing(self._passes // groups)
+        window = self.window.buffered(passes=groups, steps=self.steps)
         return Timing(inputs=(window,), outputs=(output,), cycles=cycles)
 
     def resources(self, device: Device) -> Resources:
-        terms, kind = self.multipliers, "lut" if self.lut else "dsp"
-        sums = (tree_cost(math.prod(self.part), 16) + Resources(
-            lut=self.acc_width, ff=self.acc_width)) * self.sums
-        products = product_cost(kind, device) * terms + input_cost(
-            kind, self.lanes * math.prod(self.part), device)
-        weights = LoadedMemory.cost(width=8 * terms, depth=self.window.groups * self.steps,
-                                    device=device)
+        taps, packed = math.prod(self.part), self.kind == "packed"
+        sums = (tree_cost(taps, 16) + Resources(lut=self.acc_width, ff=self.acc_width)) * self.sums
+        products = product_cost(self.kind, device) * (
+            self.multipliers // (2 if packed else 1)) + input_cost(
+                self.kind, self.lanes * math.prod(self.window.part), device)
+        if packed:
+            # The second pixel's products are a bit wider, and wait for the first one's sign.
+            products += Resources(lut=4, ff=3) * (self.multipliers // 2)
+        weights = LoadedMemory.cost(width=8 * self.multipliers // self.side_by_side,
+                                    depth=self.window.groups * self.steps, device=device)
         control = Resources(lut=50, ff=12)  # passes over groups, delays of their marks
         return (sums + products + weights + control + WindowReader.cost(self.window, device)
                 + self.drain.resources(device))
 
     def foldings(self) -> Iterator[Self]:
-        return (dataclasses.replace(folding, lut=lut) for folding in window_foldings(self)
-                for lut in (False, True))
+        """Those of :func:`window_foldings`, and where two pixels make a pass, and several come at
+        once; of DSPs and of look-up tables."""
+        for folding in window_foldings(self):
+            folded = [folding]
+            if self._pairs(folding.lanes, folding.part):
+                choices = self._requantizer_choices(folding.lanes, pair=True)
+                folded.append(dataclasses.replace(folding, pair=True, requantizers=min(
+                    count for count in choices if choices[-1] // count <= folding.steps)))
+            for each in folded:
+                for wider in each._wider():
+                    yield from (dataclasses.replace(wider, lut=lut) for lut in (False, True))
+
+    def _wider(self) -> Iterator[Self]:
+        """This, and the same with more pixels a beat as long as it waits for its input."""
+        yield self
+        pixels = self.pixels
+        while self.lanes == self.input.channels and (
+                self.window.stream.beats > pixels * self._passes * self.drain.cycles):
+            pixels = next((more for more in range(pixels + 1, self.window.part[1] + 1)
+                           if self.input.columns % more == 0), 0)
+            if not pixels:
+                return
+            yield dataclasses.replace(self, pixels=pixels)
 
     def contents(self) -> dict[str, tuple[int, list[int]]]:
         """Words of each memory, by the end of its file's name."""
         (part_rows, part_columns), (rows, columns) = self.part, self.window.parts
-        groups = self.window.groups
-        padded = np.zeros((groups * self.sums, rows * part_rows, columns * part_columns),
+        groups, sums = self.window.groups, self.lanes * self.times
+        padded = np.zeros((groups * sums, rows * part_rows, columns * part_columns),
                           dtype=np.int64)
         padded[tuple(slice(size) for size in self.weights.shape)] = self.weights.values
-        split = padded.reshape(groups, self.sums, rows, part_rows, columns, part_columns)
+        split = padded.reshape(groups, sums, rows, part_rows, columns, part_columns)
         steps = split.transpose(0, 2, 4, 3, 5, 1).reshape(groups * self.steps, -1)
         return {"_weights.mem": (8 * steps.shape[1], join_fields(steps & 0xFF, 8))
                 } | self.drain.contents()
@@ -252,29 +338,54 @@ class ChannelReducer(wiring.Component):
         m.d.comb += drainer.ahead.eq(Cat(window.valid & window.last, lasts)[drain.latency - 2])
         first = delayed(m, "first", window.first, drain.latency - 1)[-1]
 
-        x = Signal(len(window.o), reset_less=True)
-        m.d.sync += x.eq(window.o)
-        terms = [x.word_select(k, 8).as_signed() for k in range(len(x) // 8)]
+        words = [window.o.word_select(k, 8) for k in range(len(window.o) // 8)]
         memories = []
-        count = spec.lanes
         if self._weighted:
             weights = self._weights(m, window.ahead)
-            product = lut_product if spec.lut else dsp_product
-            # Each term meets the weights of all outputs that are its channel's.
-            terms = [product(m, f"product_{k}", terms[k // spec.times],
-                             weights.r_data.word_select(k, 8).as_signed())
-                     for k in range(len(terms) * spec.times)]
-            count = spec.sums
             memories.append(weights)
-        sums = []
-        for lane in range(count):
-            total, _ = adder_tree(m, f"lane_{lane}", terms[lane::count])
-            acc = Signal(signed(spec.acc_width), name=f"acc_{lane}", reset_less=True)
-            m.d.sync += acc.eq(Mux(first, 0, acc) + total)
-            sums.append(acc)
-        m.d.comb += drainer.sums.eq(Cat(sums))
+            sums = self._weighted_terms(m, words, weights.r_data)
+        else:
+            terms = [(x, None) for x in _registers(m, "x", words)]
+            sums = [terms[lane::spec.lanes] for lane in range(spec.lanes)]
+        accs = []
+        for number, terms in enumerate(sums):
+            total, carries = adder_tree(m, f"sum_{number}", [term for term, _ in terms],
+                                        [carry for _, carry in terms if carry is not None])
+            acc = Signal(signed(spec.acc_width), name=f"acc_{number}", reset_less=True)
+            before = Mux(first, 0, acc)
+            m.d.sync += acc.eq(with_carry(before, total, *carries) if carries else before + total)
+            accs.append(acc)
+        m.d.comb += drainer.sums.eq(Cat(accs))
         chain_loads(m, self, *memories, drainer)
         return m
+
+    def _weighted_terms(self, m, words: list[Value], weights: Value) -> list[list[tuple]]:
+        """For each sum its products, each with a carry where one belongs to it."""
+        spec = self._spec
+        xs = _registers(m, "x", words)
+        lows = _registers(m, "low", [Cat(word[:7], ~word[7]) for word in words]
+                          ) if spec.kind == "packed" else []
+        per_pixel = spec.lanes * spec.times
+        sums: list[list[tuple]] = [[] for _ in range(spec.sums)]
+        for row, column, number in itertools.product(*map(range, spec.part), range(per_pixel)):
+            tap = row * spec.part[1] + column
+            weight = weights.word_select(tap * per_pixel + number, 8).as_signed()
+            # Each term meets the weights of all outputs that are its channel's.
+            places = [(row * spec.window.part[1] + column + pixel * spec.strides[1]) * spec.lanes
+                      + number // spec.times for pixel in range(spec.side_by_side)]
+            if spec.kind == "packed":
+                low, high = lows[places[0]], xs[places[1]]
+                both = Cat(low.as_unsigned(), Const(0, 8), high).as_signed()
+                product = dsp_product(m, f"product_{tap}_{number}", both, weight)
+                terms = [(product[:16].as_signed(), None),
+                         (product[16:].as_signed(), product[15])]
+            else:
+                make = lut_product if spec.lut else dsp_product
+                terms = [(make(m, f"product_{tap}_{number}_{pixel}", xs[place], weight), None)
+                         for pixel, place in enumerate(places)]
+            for pixel, term in enumerate(terms):
+                sums[pixel * per_pixel + number].append(term)
+        return sums
 
     def _weights(self, m, ahead: Value) -> LoadedMemory:
         spec = self._spec
@@ -287,3 +398,21 @@ class ChannelReducer(wiring.Component):
             m.d.sync += address.eq(Mux(address == depth - 1, 0, address + 1))
         m.d.comb += weights.r_addr.eq(address)
         return weights
+
+
+def _registers(m, name: str, words: list[Value]) -> list[Value]:
+    """Each word in a register of its own, as a signed value."""
+    registers = []
+    for k, word in enumerate(words):
+        register = Signal(signed(len(word)), name=f"{name}_{k}", reset_less=True)
+        m.d.sync += register.eq(word)
+        registers.append(register)
+    return registers
+
+
+def _repeated(requantization: Requantization, count: int) -> Requantization:
+    """For so many pixels' channels in a row."""
+    repeated = {name: Constants(np.tile(values.values, count)) for name, values in (
+        ("multiplier", requantization.multiplier), ("shift", requantization.shift))
+        if isinstance(values, Constants) and values.shape != (1,)}
+    return dataclasses.replace(requantization, **repeated)

@@ -27,6 +27,21 @@ SPECS = {
         (4, 4, 5), (2, 2), times=3, lanes=2, part=(2, 2), requantizers=6, signed=False),
     "several outputs of one channel": depthwise((5, 5, 1), (3, 3), times=4, part=(1, 3),
                                                 requantizers=2, lut=True),
+    "pairs": depthwise((5, 4, 3), (3, 3), padding=(1, 1, 1, 1), pad=5, pair=True, lanes=3,
+                       part=(1, 3), requantizers=3),
+    "pairs, strides, two outputs a channel, unsigned": depthwise(
+        (5, 8, 3), (3, 2), strides=(2, 2), padding=(1, 0, 0, 1), pad=7, signed=False, times=2,
+        pair=True, lanes=3, part=(2, 2), requantizers=6),
+    "pairs, a pair in each cycle, from two pixels a beat to two": depthwise(
+        (5, 6, 2), (3, 3), padding=(1, 1, 1, 1), pad=5, pair=True, lanes=2, part=(3, 3), pixels=2,
+        requantizers=4),
+    "pairs, columns that are left, dilated rows": depthwise(
+        (7, 7, 2), (2, 2), strides=(1, 2), padding=(1, 1, 1, 1), dilations=(3, 1), pair=True,
+        lanes=2, part=(1, 2), requantizers=2, packed=False),
+    "pairs of look-up tables": depthwise((5, 6, 2), (1, 3), padding=(0, 1, 0, 1), pad=3, pair=True,
+                                         lanes=2, part=(1, 3), requantizers=4, lut=True),
+    "two pixels a beat": depthwise((6, 6, 3), (3, 3), strides=(2, 2), padding=(0, 0, 1, 1), pad=5,
+                                   lanes=3, part=(3, 3), pixels=2, requantizers=3),
 }
 
 
@@ -42,10 +57,27 @@ def test_foldings():
     spec = SPECS["smallest"]
     foldings = list(spec.foldings())
     assert foldings[0].interval == spec.output.size * 9
-    assert min(folding.interval for folding in foldings) == spec.output.pixels
+    assert min(folding.interval for folding in foldings
+               if not folding.pair) == spec.output.pixels
     for folding in foldings:
-        assert folding.lanes // folding.requantizers <= folding.steps
+        assert folding.sums // folding.requantizers <= folding.steps
     assert {folding.lut for folding in foldings} == {False, True}
+
+
+def test_pairs():
+    spec = SPECS["smallest"]
+    foldings = [folding for folding in spec.foldings() if folding.pair]
+    assert min(folding.interval for folding in foldings) == spec.output.pixels // 2
+    (expected,) = spec.compute(*frames_for(spec))
+    device = get("zedboard").device
+    for folding in foldings:
+        assert (folding.compute(*frames_for(folding))[0] == expected).all()
+        requantizers = dataclasses.replace(folding, lut=True).resources(device).dsp
+        shared = folding.resources(device).dsp - requantizers
+        assert shared == (0 if folding.lut else folding.multipliers // 2)
+    odd = depthwise((5, 5, 3), (3, 3), padding=(1, 1, 1, 1))
+    dilated = depthwise((5, 6, 3), (3, 3), dilations=(1, 2))
+    assert not any(folding.pair for each in (odd, dilated) for folding in each.foldings())
 
 
 def test_multipliers():
@@ -70,3 +102,7 @@ def test_a_part_is_one_where_the_kernel_is_dilated():
 def test_errors():
     with pytest.raises(ValueError, match=r"^Requantizers must divide 4 sums of a pass, not 3$"):
         depthwise((6, 6, 5), (3, 3), lanes=4, requantizers=3)
+    with pytest.raises(ValueError, match=r"^Pairs of pixels must have even columns, no dilation, "
+                                         r"all channels as lanes and all kernel columns as part, "
+                                         r"not 4, 1, 4 and 1$"):
+        depthwise((6, 6, 4), (3, 3), lanes=4, pair=True)
