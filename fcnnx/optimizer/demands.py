@@ -6,8 +6,8 @@ import math
 import numpy as np
 
 from fcnnx.hdl.engine import Source
+from fcnnx.memory import MemoryTiming
 
-from .bounds import MemoryTiming
 from .curves import read_words, written_words
 from .timing import EngineTiming
 

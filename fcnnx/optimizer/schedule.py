@@ -16,7 +16,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .bounds import SURPLUS, Infeasible, MemoryTiming
+from fcnnx.memory import MemoryTiming
+
+from .bounds import SURPLUS, Infeasible
 from .curves import Curve, Service, striped
 from .demands import CONTROLLER, Demand
 

@@ -6,7 +6,7 @@ import heapq
 
 import numpy as np
 
-from fcnnx.optimizer.bounds import MemoryTiming
+from fcnnx.memory import MemoryTiming
 from fcnnx.optimizer.schedule import PortSchedule, StreamSchedule
 
 

@@ -1,19 +1,11 @@
-"""What a memory gives, and the intervals that keep within it."""
+"""The intervals that keep within what a memory gives."""
 
 import itertools
 
 import numpy as np
 import pytest
 
-from fcnnx import boards
-from fcnnx.optimizer.bounds import (
-    SURPLUS,
-    Infeasible,
-    MemoryTiming,
-    Traffic,
-    least_pace,
-    memory_timing,
-)
+from fcnnx.optimizer.bounds import SURPLUS, Infeasible, Traffic, least_pace
 
 
 def taken(traffics, intervals):
@@ -75,22 +67,3 @@ def test_targets_hold():
     assert caught.value.gap == pytest.approx(caught.value.asked - 0.5)
     with pytest.raises(Infeasible, match="a needs 1000 of cycles per frame, and there is 900"):
         least_pace([Traffic(network="a", interval=1000, words=1, most_interval=900)], 1.0)
-
-
-def test_boards():
-    timing = memory_timing(boards.get("zc706"), 125.0)
-    assert timing == MemoryTiming(
-        word_bytes=8, ports=4, words_per_cycle=timing.words_per_cycle, latency=19, jitter=25,
-        refresh_cycles=44, refresh_interval=975, turnaround=5)
-    assert timing.words_per_cycle == pytest.approx(4.2 * 0.9 / 8 / 0.125)
-    # As many ports as the bandwidth fills, and no more words than they pass.
-    assert memory_timing(boards.get("zc706"), 125.0, 1.5).ports == 2
-    assert memory_timing(boards.get("zcu102"), 200.0).words_per_cycle == 4
-    assert memory_timing(boards.get("zcu102"), 200.0, 3.2).ports == 1
-
-
-@pytest.mark.parametrize("fields", [{"words_per_cycle": 1.5}, {"words_per_cycle": 0.0},
-                                    {"refresh_cycles": 2000}, {"jitter": -1}, {"ports": 0}])
-def test_no_such_memory(fields):
-    with pytest.raises(ValueError, match="must"):
-        MemoryTiming(word_bytes=8, **fields)

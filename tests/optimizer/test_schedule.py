@@ -9,7 +9,8 @@ import pytest
 from fcnnx.hdl.engine import Source
 from fcnnx.hdl.memory.axi import Axi
 from fcnnx.hdl.memory.port import MemoryPort, MemoryStream
-from fcnnx.optimizer.bounds import Infeasible, MemoryTiming
+from fcnnx.memory import MemoryTiming
+from fcnnx.optimizer.bounds import Infeasible
 from fcnnx.optimizer.curves import striped
 from fcnnx.optimizer.demands import (
     CONTROLLER,
