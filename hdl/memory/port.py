@@ -181,7 +181,7 @@ class PortController(wiring.Component):
         error_k : :py:`Out(2)`
             0, or the SLVERR or DECERR that came; the word is delivered all the same.
         ready_k : :py:`Out(1)`
-            Read: the queue holds as many words as there are places for in whole bursts.
+            Read: all that was asked for has come, and the queue has no places for another burst.
     """
 
     def __init__(self, spec: MemoryPort):

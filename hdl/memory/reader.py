@@ -38,7 +38,7 @@ class StreamReader(wiring.Component):
         A word of it.
     o : :py:`Out(stream.Signature(axi.data_width))`
     full : :py:`Out(1)`
-        As many words wait as there are places for in whole bursts.
+        All that was asked for has come, and there are not places enough for another burst.
     """
 
     # From a word's transfer to the first cycle in which its place can be asked for again.
@@ -74,12 +74,12 @@ class StreamReader(wiring.Component):
         # Places that are free beyond those of a burst; there is no burst where they are negative.
         beyond = Signal(range(-self._burst, self._places - self._burst + 1),
                         init=self._places - self._burst)
-        held = Signal(range(self._places + 1))
+        coming = Signal(range(self._places + 1))
         given = Signal()
         m.d.sync += [
             given.eq(self.o.valid & self.o.ready),
             beyond.eq(beyond - Mux(self.take, self._burst, 0) + given),
-            held.eq(held + self.i_valid - given),
+            coming.eq(coming + Mux(self.take, self._burst, 0) - self.i_valid),
         ]
         m.d.comb += [
             self.request.eq(walk.active & (beyond >= 0)),
@@ -88,7 +88,7 @@ class StreamReader(wiring.Component):
             self.last.eq(walk.last),
             queue.need.eq(1), queue.reserve.eq(self.i_valid),
             queue.i_valid.eq(self.i_valid), queue.i_payload.eq(self.i_payload),
-            self.full.eq(held >= self._places // self._burst * self._burst),
+            self.full.eq((beyond < 0) & (coming == 0)),
         ]
         return m
 
