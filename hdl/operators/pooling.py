@@ -323,7 +323,8 @@ class AveragePool:
         terms = self.lanes * math.prod(self.part)
         bits = self.lanes * self.acc_width
         # The input's register, the tree and the sum of each lane, passes over groups.
-        sums = Resources(lut=bits + 50, ff=8 * terms + bits + 12)
+        shifted = WindowReader.shifts(self.window, device)
+        sums = Resources(lut=bits + 50, ff=(0 if shifted else 8 * terms) + bits + 12)
         sums += tree_cost(math.prod(self.part), self.input.width) * self.lanes
         return sums + WindowReader.cost(self.window, device) + self.drain.resources(device)
 

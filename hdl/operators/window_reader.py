@@ -92,26 +92,29 @@ class WindowReader(wiring.Component):
         banks = rows * columns
         words = window.slots * window.row_words
         width = window.lanes * window.input.width
-        padded = any(window.padding) or any(
-            part * count != size for part, count, size in
-            zip(window.part, window.parts, window.kernel, strict=True))
         cost = DualPortMemory.cost(width=width, depth=words, device=device) * banks
-        # A rotation that no stride changes is none; padding clears, or sets, registers.
-        turned = [rows if any(move % rows for move in window.row_moves) else 1,
-                  1 if window.strides[1] % columns == 0 else columns]
-        choice = sum(_choice(count) for count in turned) + (window.pixels > 1)
+        # Padding clears, or sets, registers.
+        padded = _padded(window)
+        choice = sum(_choice(count) for count in _turns(window)) + (window.pixels > 1)
         cost += Resources(lut=width * choice, ff=width) * banks
         cost += Resources(ff=window.stream.width)
-        if turned == [1, 1] and not padded and not cost.bram18:
-            # Nothing between the memory and the window: shift registers of look-up tables.
+        if WindowReader.shifts(window, device):
             cost += Resources(lut=width, ff=-3 * width) * banks
         address = max(1, (words - 1).bit_length())
         counters = sum((count - 1).bit_length() for count in (
             window.groups, *window.parts, *window.positions))
         held = address if window.slots > 1 else 0
         return cost + Resources(
-            lut=24 + 6 * counters + 2 * banks * address + 36 * padded + 4 * held,
-            ff=53 + 3 * counters + 3 * banks * address // 4 + 29 * padded + 4 * held)
+            lut=24 + 4 * counters + 2 * banks * address + 42 * padded + 8 * held,
+            ff=45 + 3 * counters + 4 * banks * address // 5 + 26 * padded + 6 * held)
+
+    @staticmethod
+    def shifts(window: Window, device: Device) -> bool:
+        """Whether there is nothing between a memory of look-up tables and the window, so that the
+        registers on the way, and one behind it, are shift registers of look-up tables."""
+        memory = DualPortMemory.cost(width=window.lanes * window.input.width,
+                                     depth=window.slots * window.row_words, device=device)
+        return _turns(window) == [1, 1] and not _padded(window) and not memory.bram18
 
     def elaborate(self, platform):
         m = Module()
@@ -323,6 +326,20 @@ def _ahead(step: Step, values: np.ndarray) -> Value:
     along = np.concatenate([values[0, 1:-1], values[0, -2:-1], values[0, :1]])
     return Mux(step.column == values.shape[1] - 2, stepwise(step.row, values[:, -1]),
                stepwise(step.column, along))
+
+
+def _padded(window: Window) -> bool:
+    """Whether it ever holds what is not on the map, or not the kernel's."""
+    return any(window.padding) or any(part * count != size for part, count, size in zip(
+        window.part, window.parts, window.kernel, strict=True))
+
+
+def _turns(window: Window) -> list[int]:
+    """How many rows, and columns, each of the part's comes from: the rotation that no stride
+    changes is none."""
+    rows, columns = window.part
+    return [rows if any(move % rows for move in window.row_moves) else 1,
+            columns if window.strides[1] % columns else 1]
 
 
 def _choice(count: int) -> int:
