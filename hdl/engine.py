@@ -9,8 +9,9 @@ from amaranth import *
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .memories import Load
+from .memories import Load, load_words
 from .operator import Operator, StreamShape
+from .operators.streamed import StreamedConvolution
 from .streams import connect_streams
 from .verilog import Once, identifier, unique_identifiers
 
@@ -147,6 +148,25 @@ class Engine:
         names = [stage.name for stage in self.stages]
         return {name: f".{short}" for name, short in
                 zip(names, unique_identifiers(names), strict=True)}
+
+    @property
+    def weight_frames(self) -> dict[str, np.ndarray]:
+        """What each input that is a stage's weights brings in every frame, by name; shape (rows,
+        columns, channels)."""
+        streamed = {stage.inputs[1].name: stage.operator for stage in self.stages
+                    if isinstance(stage.operator, StreamedConvolution)}
+        return {name: streamed[name].weight_frame() for name, _ in self.inputs if name in streamed}
+
+    @property
+    def loaded_memories(self) -> int:
+        """Memories in its load chain."""
+        return sum(len(stage.operator.contents()) for stage in self.stages)
+
+    @property
+    def load_words(self) -> list[int]:
+        """What its load chain must bring, 32 bits a word."""
+        return [part for stage in self.stages for width, words in stage.operator.contents().values()
+                for part in load_words(width, words)]
 
     def create(self) -> "Pipeline":
         return Pipeline(self)

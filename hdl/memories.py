@@ -69,7 +69,7 @@ class DualPortMemory(wiring.Component):
             return Instance(
                 "memory", p_WIDTH=self._width, p_DEPTH=self._depth,
                 p_ADDRESS=len(self.r_addr),
-                p_FILE=f"@FILE@{self._file}" if self._file else "",
+                p_FILE=f"@FILE@{self._file}" if self._file and platform.contents else "",
                 p_STYLE=self.style(width=self._width, depth=self._depth),
                 i_clk=ClockSignal(), i_w_en=self.w_en, i_w_addr=self.w_addr,
                 i_w_data=self.w_data, i_r_addr=self.r_addr, o_r_data=self.r_data)

@@ -118,9 +118,12 @@ class Emission:
     Parameters
     ----------
     reserved : names that no module may have
+    contents : :class:`bool`
+        Whether memories start with what they hold; else they are loaded.
     """
 
-    def __init__(self, reserved: Iterable[str] = ()):
+    def __init__(self, reserved: Iterable[str] = (), *, contents: bool = True):
+        self.contents = contents
         self._taken = set(reserved)
         self._by_key: dict[Hashable, EmittedModule] = {}
         self._by_text: dict[str, EmittedModule] = {}
@@ -197,13 +200,17 @@ class Once(wiring.Component):
         Of the module; the next one of this name gets ``_2``. Not a word of Verilog.
     file : :class:`str`
         What is appended to the FILE parameter of the module around it for the memory files in it.
+    reset : :class:`Value` or None
+        A bit that resets it, beside the reset of the domain.
 
     Members
     -------
     The component's.
     """
 
-    def __init__(self, component: wiring.Component, *, key: Hashable, name: str, file: str = ""):
+    def __init__(self, component: wiring.Component, *, key: Hashable, name: str, file: str = "",
+                 reset: Value | None = None):
+        self._reset = reset
         self._component = component
         self._key = key
         self._name = name
@@ -213,11 +220,14 @@ class Once(wiring.Component):
     def elaborate(self, platform):
         if not isinstance(platform, Emission):
             m = Module()
-            m.submodules.component = self._component
+            held = self._component if self._reset is None else (
+                ResetInserter(self._reset)(self._component))
+            m.submodules.component = held
             wiring.connect(m, wiring.flipped(self), self._component)
             return m
         module = platform.convert(self._component, key=self._key, name=self._name)
-        values = {"clk": ClockSignal(), "rst": ResetSignal()}
+        values = {"clk": ClockSignal(), "rst": ResetSignal() if self._reset is None
+                  else ResetSignal() | self._reset}
         for path, _, value in self.signature.flatten(self):
             values["__".join(map(str, path))] = Value.cast(value)
         ports = {f"{'i' if is_input else 'o'}_{port}": values[port]
@@ -227,7 +237,7 @@ class Once(wiring.Component):
         return Instance(module.name, **ports)
 
 
-def emit(component: wiring.Component, *, name: str, file: str = "",
+def emit(component: wiring.Component, *, name: str, file: str = "", contents: bool = True,
          reserved: Iterable[str] = WRITTEN) -> dict[str, str]:
     """Verilog of a component and of all that it is made of, by module.
 
@@ -238,6 +248,8 @@ def emit(component: wiring.Component, *, name: str, file: str = "",
         Of the module.
     file : :class:`str`
         Start of the names of the files that its memories read.
+    contents : :class:`bool`
+        Whether they read any; else they are loaded.
     reserved : names
         Modules that come from elsewhere.
 
@@ -246,7 +258,7 @@ def emit(component: wiring.Component, *, name: str, file: str = "",
     EmissionError
         If Yosys refuses the modules.
     """
-    emission = Emission(reserved)
+    emission = Emission(reserved, contents=contents)
     top = emission.convert(component, key=component, name=name)
     assert top.name == name, f"{name} is the name of something else, too"
     rtlil_text = "".join(module.rtlil for module in emission.modules)

@@ -1,0 +1,352 @@
+"""The memory side of an accelerator: which streams cross which port, and where frames lie."""
+
+import dataclasses
+from collections.abc import Sequence
+
+from amaranth import *
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from .device import Device, Resources
+from .engine import Engine
+from .memories import Load
+from .memory.axi import BOUNDARY, Axi
+from .memory.control import NetworkControl, Transfer
+from .memory.gate import FrameGate
+from .memory.loader import Loader
+from .memory.monitor import PortMonitor
+from .memory.packing import Packer, Packing, Unpacker
+from .memory.port import MemoryPort, MemoryStream
+from .operator import StreamShape
+from .registers import (
+    RegisterFile,
+    RegisterMap,
+    accelerator_registers,
+    axi_lite,
+    connect_network,
+    connect_port,
+)
+from .streams import connect_streams
+from .verilog import Once
+
+
+__all__ = ["EngineMemory", "FrameStream", "MemorySide", "MemorySystem", "region_bytes"]
+
+
+def region_bytes(words: int, axi: Axi) -> int:
+    """Bytes of a region of so many words: whole pages of 4 KiB, in which no burst crosses one."""
+    return -(-words * axi.word_bytes // BOUNDARY) * BOUNDARY
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FrameStream:
+    """A stream of an engine that crosses the memory.
+
+    Parameters
+    ----------
+    stream : :class:`str`
+        Name of the engine's input or output; empty for the words of its load chain.
+    kind : :class:`str`
+        ``"input"``, ``"output"``, ``"weights"`` or ``"load"``.
+    words : :class:`int`
+        Of a frame, whole bursts; of all that is loaded.
+    port, number : :class:`int`
+        The memory port, and which of its streams.
+    offset : :class:`int`
+        Bytes from the base address of the weights.
+    """
+
+    stream: str
+    kind: str
+    words: int
+    port: int
+    number: int
+    offset: int = 0
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("input", "output", "weights", "load"):
+            raise ValueError(f"{self.stream}: A stream cannot be {self.kind!r}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EngineMemory:
+    """What one engine moves.
+
+    Parameters
+    ----------
+    engine : :class:`str`
+    streams : tuple of :class:`FrameStream`
+        Inputs, weights, outputs, each in the order of the engine; then what is loaded, if anything.
+    pace : :class:`int`
+        Cycles from frame to frame at the least; 0 for none.
+    buffers : :class:`int`
+        Of each input and output; a power of two.
+    in_flight : :class:`int`
+        Frames that have begun and are not done, at most.
+    """
+
+    engine: str
+    streams: tuple[FrameStream, ...]
+    pace: int = 0
+    buffers: int = 2
+    in_flight: int = 8
+
+    def of_kind(self, kind: str) -> list[FrameStream]:
+        return [each for each in self.streams if each.kind == kind]
+
+    @property
+    def named(self) -> dict[str, FrameStream]:
+        """The streams by the names that the network's control has for them."""
+        return {("load" if kind == "load" else f"{kind}_{k}"): each
+                for kind in ("input", "weights", "output", "load")
+                for k, each in enumerate(self.of_kind(kind))}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MemorySystem:
+    """Everything between the engines and the memory.
+
+    Parameters
+    ----------
+    ports : tuple of :class:`MemoryPort`
+    engines : tuple of :class:`EngineMemory`
+        In the order of the accelerator.
+    timeout : :class:`int`
+        Cycles after which a memory that owes an answer counts as stalled.
+
+    Raises
+    ------
+    ValueError
+        If a frame is no whole number of its stream's bursts, or a stream of a port belongs to none
+        or to several.
+    """
+
+    ports: tuple[MemoryPort, ...]
+    engines: tuple[EngineMemory, ...]
+    timeout: int = 4096
+
+    def __post_init__(self) -> None:
+        found = [(each.port, each.number) for engine in self.engines for each in engine.streams]
+        wanted = [(k, number) for k, port in enumerate(self.ports)
+                  for number in range(len(port.streams))]
+        if sorted(found) != wanted:
+            raise ValueError("Each stream of a port must belong to one engine's stream")
+        for engine in self.engines:
+            for each in engine.streams:
+                if each.words % self.stream_of(each).burst:
+                    raise ValueError(f"{engine.engine}: {each.words!r} words of {each.stream!r} "
+                                     f"are no whole bursts")
+
+    @property
+    def axi(self) -> Axi:
+        """Of the first port: all are alike."""
+        return self.ports[0].axi
+
+    def stream_of(self, each: FrameStream) -> MemoryStream:
+        """The port's side of a stream."""
+        return self.ports[each.port].streams[each.number]
+
+    def control(self, engine: EngineMemory) -> NetworkControl:
+        """What commands the streams of an engine."""
+        def transfers(kind: str) -> tuple[Transfer, ...]:
+            return tuple(Transfer(name=each.stream or kind, offset=each.offset,
+                                  bursts=each.words // self.stream_of(each).burst)
+                         for each in engine.of_kind(kind))
+        load = transfers("load")
+        return NetworkControl(
+            name=engine.engine, axi=self.axi, inputs=transfers("input"),
+            outputs=transfers("output"), weights=transfers("weights"),
+            load=load[0] if load else None, buffers=engine.buffers, in_flight=engine.in_flight)
+
+    def packing(self, each: FrameStream, shape: StreamShape) -> Packing:
+        """How the frames of an engine's stream lie in memory."""
+        return Packing(shape=shape, width=self.axi.data_width, words=each.words)
+
+    def weight_bytes(self, engine: EngineMemory) -> int:
+        """Bytes of all regions behind the base address of an engine's weights."""
+        return max((each.offset + region_bytes(each.words, self.axi)
+                    for each in (*engine.of_kind("weights"), *engine.of_kind("load"))), default=0)
+
+    def registers(self, digest: str) -> RegisterMap:
+        """The registers; the digest, 64 hexadecimal digits, tells this design from others."""
+        return accelerator_registers([self.control(engine) for engine in self.engines],
+                                     [port.axi for port in self.ports], digest)
+
+    def resources(self, engines: Sequence[Engine], device: Device) -> Resources:
+        """What it takes on the device, registers included."""
+        parts = [RegisterFile.cost(self.registers("0" * 64), device)]
+        for port in self.ports:
+            parts += [port.resources(device), PortMonitor.cost(timeout=self.timeout, device=device)]
+        for engine, memory in zip(engines, self.engines, strict=True):
+            parts.append(self.control(memory).resources(device))
+            shapes = _shapes(engine)
+            for each in memory.streams:
+                if each.kind == "load":
+                    parts.append(Loader.cost(width=self.axi.data_width, device=device))
+                    continue
+                parts.append(self.packing(each, shapes[each.stream]).resources(device))
+                if each.kind == "input":
+                    parts.append(FrameGate.cost(shapes[each.stream], pace=memory.pace,
+                                                device=device))
+        return sum(parts, Resources())
+
+
+def _shapes(engine: Engine) -> dict[str, StreamShape]:
+    """What crosses each of an engine's inputs and outputs."""
+    return dict(engine.inputs) | {name: engine.shape(source) for name, source in engine.outputs}
+
+
+class MemorySide(wiring.Component):
+    """Hardware of :class:`MemorySystem`: all of an accelerator but its engines.
+
+    Parameters
+    ----------
+    spec : :class:`MemorySystem`
+    engines : sequence of :class:`Engine`
+    digest : :class:`str`
+        As in :meth:`MemorySystem.registers`.
+
+    Members
+    -------
+    axi_0, axi_1... : :py:`Out(axi.signature)`
+        The ports.
+    bus : :py:`In(axi_lite(...))`
+        The registers.
+    irq : :py:`Out(1)`
+    o_E_K, i_E_K : streams
+        To input K of engine E, and from its output K.
+    load_E : :py:`Out(Load)`
+        For its load chain.
+    reset_E : :py:`Out(1)`
+        It is to begin anew, as its memories are about to be loaded.
+    begins, ends : :py:`Out`
+        A bit of each input, and of each output, of all engines in order: the first beat of a frame
+        enters, the last beat of one leaves.
+    """
+
+    def __init__(self, spec: MemorySystem, engines: Sequence[Engine], digest: str):
+        self._spec = spec
+        self._engines = engines
+        self._registers = spec.registers(digest)
+        members: dict = {f"axi_{k}": Out(port.axi.signature) for k, port in enumerate(spec.ports)}
+        members |= {"bus": In(axi_lite(self._registers.address_width)), "irq": Out(1)}
+        begins = ends = 0
+        for number, (engine, memory) in enumerate(zip(engines, spec.engines, strict=True)):
+            members |= {f"o_{number}_{k}": Out(shape.signature)
+                        for k, (_, shape) in enumerate(engine.inputs)}
+            members |= {f"i_{number}_{k}": In(engine.shape(source).signature)
+                        for k, (_, source) in enumerate(engine.outputs)}
+            members |= {f"load_{number}": Out(Load), f"reset_{number}": Out(1)}
+            begins += len(memory.of_kind("input"))
+            ends += len(engine.outputs)
+        super().__init__(members | {"begins": Out(begins), "ends": Out(ends)})
+
+    def elaborate(self, platform):
+        m = Module()
+        spec = self._spec
+        m.submodules.registers = registers = Once(
+            RegisterFile(self._registers), key=self._registers, name="register_file")
+        wiring.connect(m, wiring.flipped(self.bus), registers.bus)
+        m.d.comb += self.irq.eq(registers.irq)
+        ports, stalled = [], []
+        for k, port in enumerate(spec.ports):
+            m.submodules[f"port_{k}"] = controller = Once(port.create(), key=port,
+                                                          name="memory_port")
+            wiring.connect(m, controller.axi, wiring.flipped(getattr(self, f"axi_{k}")))
+            m.submodules[f"monitor_{k}"] = monitor = PortMonitor(port.axi, timeout=spec.timeout)
+            m.d.comb += [getattr(monitor, name).eq(getattr(controller.axi, name))
+                         for name in monitor.watched]
+            connect_port(m, registers, k, monitor)
+            ports.append(controller)
+            stalled.append(monitor.stalled)
+        begins, ends = [], []
+        for number, (engine, memory) in enumerate(zip(self._engines, spec.engines, strict=True)):
+            control = spec.control(memory)
+            m.submodules[f"control_{number}"] = controller = Once(
+                control.create(), key=control, name="network_control")
+            connect_network(m, registers, number, control, controller)
+            m.d.comb += controller.stalled.eq(
+                Cat(stalled[k] for k in sorted({each.port for each in memory.streams})).any())
+            for name, each in memory.named.items():
+                self._command(m, name, each, controller, ports[each.port])
+            begins += self._reads(m, number, engine, memory, controller, ports)
+            ends += self._writes(m, number, engine, memory, controller, ports)
+            self._load(m, number, engine, memory, controller, ports)
+        m.d.comb += [self.begins.eq(Cat(begins)), self.ends.eq(Cat(ends))]
+        return m
+
+    @staticmethod
+    def _command(m, name, each, controller, port):
+        """Between a network's control and a stream of a port."""
+        wiring.connect(m, getattr(controller, f"command_{name}"),
+                       getattr(port, f"command_{each.number}"))
+        m.d.comb += getattr(controller, f"error_{name}").eq(getattr(port, f"error_{each.number}"))
+        if each.kind != "load":
+            m.d.comb += getattr(controller, f"done_{name}").eq(
+                getattr(port, f"done_{each.number}"))
+        if each.kind in ("input", "weights"):
+            m.d.comb += getattr(controller, f"ready_{name}").eq(
+                getattr(port, f"ready_{each.number}"))
+
+    def _reads(self, m, number, engine, memory, controller, ports):
+        """Inputs and weights, to the engine; gives the first beats of the inputs."""
+        spec = self._spec
+        begins = []
+        names = [name for name, _ in engine.inputs]
+        for name, each in memory.named.items():
+            if each.kind not in ("input", "weights"):
+                continue
+            place = names.index(each.stream)
+            shape = engine.inputs[place][1]
+            key = "unpacker", shape, spec.axi.data_width, each.words
+            m.submodules[f"unpacker_{number}_{place}"] = unpacker = Once(
+                Unpacker(*key[1:]), key=key, name="unpacker")
+            wiring.connect(m, getattr(ports[each.port], f"o_{each.number}"), unpacker.i)
+            out = getattr(self, f"o_{number}_{place}")
+            starved = getattr(controller, f"starved_{name}")
+            if each.kind == "weights":
+                connect_streams(m, name, unpacker.o, out)
+                m.d.comb += starved.eq(out.ready & ~out.valid)
+                continue
+            m.submodules[f"gate_{number}_{place}"] = gate = FrameGate(shape, pace=memory.pace)
+            connect_streams(m, name, unpacker.o, gate.i)
+            connect_streams(m, name, gate.o, out)
+            m.d.comb += [gate.open.eq(controller.gate), starved.eq(gate.starved),
+                         getattr(controller, f"began_{len(begins)}").eq(gate.began)]
+            begins.append(gate.began)
+        return begins
+
+    def _writes(self, m, number, engine, memory, controller, ports):
+        """Outputs, from the engine; gives the last beats of their frames."""
+        spec = self._spec
+        ends = []
+        for k, ((name, source), each) in enumerate(zip(engine.outputs, memory.of_kind("output"),
+                                                       strict=True)):
+            shape = engine.shape(source)
+            key = "packer", shape, spec.axi.data_width, each.words
+            m.submodules[f"packer_{number}_{k}"] = packer = Once(
+                Packer(*key[1:]), key=key, name="packer")
+            given = getattr(self, f"i_{number}_{k}")
+            connect_streams(m, name, given, packer.i)
+            wiring.connect(m, packer.o, getattr(ports[each.port], f"i_{each.number}"))
+            m.d.comb += getattr(controller, f"blocked_{k}").eq(given.valid & ~given.ready)
+            beat = Signal(range(shape.beats), name=f"beat_{number}_{k}")
+            last = beat == shape.beats - 1
+            with m.If(given.valid & given.ready):
+                m.d.sync += beat.eq(Mux(last, 0, beat + 1))
+            ends.append(given.valid & given.ready & last)
+        return ends
+
+    def _load(self, m, number, engine, memory, controller, ports):
+        """What fills the engine's memories; it begins anew before."""
+        for each in memory.of_kind("load"):
+            width = self._spec.axi.data_width
+            m.submodules[f"loader_{number}"] = loader = Loader(
+                width=width, words=each.words, settle=engine.loaded_memories + 4)
+            wiring.connect(m, getattr(ports[each.port], f"o_{each.number}"), loader.i)
+            load = getattr(self, f"load_{number}")
+            before = Signal(name=f"loading_{number}")
+            m.d.sync += before.eq(controller.loading)
+            m.d.comb += [load.valid.eq(loader.load.valid), load.data.eq(loader.load.data),
+                         controller.done_load.eq(loader.done),
+                         getattr(self, f"reset_{number}").eq(controller.loading & ~before)]
