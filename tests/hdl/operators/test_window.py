@@ -4,9 +4,11 @@ import itertools
 
 import numpy as np
 import pytest
+from windowed import convolution, frames_for
 
 from fcnnx.hdl.operator import FeatureMap
 from fcnnx.hdl.operators.window import Window
+from fcnnx.hdl.testing import check_operator
 
 
 WINDOWS = [
@@ -69,6 +71,30 @@ def test_rows_held():
     assert held(16, (3, 3), (2, 2), (0, 0, 1, 1)) == 4
     assert held(16, (1, 1), (2, 2), (0, 0, 0, 0)) == 2
     assert held(4, (4, 4), (1, 1), (0, 0, 0, 0)) == 8
+
+
+WHOLE = {"rows": 2, "requantizers": 2}
+READ = {
+    "a frame in a cycle": convolution((1, 1, 2), 2, (1, 1), lanes=2, **WHOLE),
+    "a row in a cycle": convolution((5, 1, 2), 2, (1, 1), lanes=2, **WHOLE),
+    "a row in a cycle, banks in turn": convolution(
+        (8, 1, 1), 2, (3, 1), strides=(2, 1), padding=(1, 0, 1, 0), part=(3, 1), pad=5, **WHOLE),
+    "a row in a cycle, some rows left": convolution(
+        (7, 2, 1), 2, (2, 2), strides=(3, 1), part=(2, 2), **WHOLE),
+    "a row in two cycles, dilated": convolution(
+        (7, 1, 1), 2, (2, 1), padding=(2, 0, 1, 0), dilations=(3, 1), pad=5, **WHOLE),
+    "two positions a row": convolution(
+        (5, 4, 3), 2, (2, 3), strides=(2, 1), padding=(1, 0, 0, 0), lanes=2, part=(2, 1), pad=5,
+        **WHOLE),
+    "five columns, in turn, of three pixels a beat": convolution(
+        (4, 9, 1), 2, (2, 5), padding=(0, 2, 1, 2), part=(2, 5), pixels=3, pad=5, **WHOLE),
+}
+
+
+@pytest.mark.parametrize("name", READ)
+@pytest.mark.parametrize("taking", ["always", "random"])
+def test_reader(name, taking):
+    check_operator(READ[name], frames_for(READ[name], count=4), offering=taking, taking=taking)
 
 
 def test_errors():
