@@ -138,7 +138,7 @@ class Reorder:
         queue = OutputQueue.cost(width=width, places=full_rate_places(self.stages), device=device)
         address, pixels = (words - 1).bit_length(), (self.pixels - 1).bit_length()
         return queue + DualPortMemory.cost(width=width, depth=words, device=device) + Resources(
-            lut=7 * address + 3 * pixels + 20, ff=width + 6 * address + 2 * pixels + 12)
+            lut=7 * address + 3 * pixels + 20, ff=width + 6 * address + 2 * pixels + 27)
 
     def foldings(self) -> Iterator[Self]:
         return (dataclasses.replace(self, lanes=lanes, tiles_held=held)

@@ -175,15 +175,18 @@ class TileReader(wiring.Component):
 
     @staticmethod
     def cost(tiling: Tiling, device: Device) -> Resources:
-        """What it takes; constants of the control are a fit to Yosys' counts."""
+        """What it takes.
+
+        Constants of the control are a fit to Yosys' counts; padding is its registers' reset.
+        """
         window = tiling.window
         width, address = window.stream.width, max(1, (tiling.words - 1).bit_length())
         padded = any(window.padding)
         counters = sum((count - 1).bit_length() for count in (
             window.groups, *window.kernel, *window.positions, tiling.tile, tiling.passes))
         return DualPortMemory.cost(width=width, depth=tiling.words, device=device) + Resources(
-            lut=60 + 3 * counters + 10 * address + (width + 30 if padded else 0),
-            ff=2 * width + 30 + 2 * counters + 7 * address + (40 if padded else 0))
+            lut=4 * counters + 8 * address + 50 * padded,
+            ff=2 * width + 17 + 3 * counters // 2 + 8 * address + 37 * padded)
 
     def elaborate(self, platform):
         m = Module()

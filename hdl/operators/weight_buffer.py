@@ -60,13 +60,14 @@ class WeightFeed(wiring.Component):
              kinds: Set[str]) -> Resources:
         """What it takes, for pairs of these kinds."""
         bits = 8 * rows * columns
-        count = (pairs - 1).bit_length() + (pairs * steps).bit_length()
-        cost = Resources(lut=count + pairs + 6, ff=bits + count + pairs + 8)
-        if kinds - {"packed"}:
-            cost += Resources(ff=2 * bits)
-        if "packed" in kinds:
-            cost += Resources(lut=10 * columns, ff=34 * columns)
-        return cost
+        count = (pairs * steps - 1).bit_length() + (pairs - 1).bit_length()
+        cost = Resources(lut=18, ff=count + pairs + 4)
+        # Three registers in a row become shift registers of look-up tables; the weights from which
+        # an operand is put together are not in a row.
+        if "packed" not in kinds:
+            return cost + Resources(lut=bits, ff=bits)
+        return cost + Resources(lut=31 * columns // 2,
+                                ff=(29 if kinds == {"packed"} else 45) * columns)
 
     def elaborate(self, platform):
         m = Module()

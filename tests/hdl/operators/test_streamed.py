@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from windowed import convolution
 
+from fcnnx.boards import get
 from fcnnx.hdl.engine import Engine, Source, Stage
 from fcnnx.hdl.operator import Constants
 from fcnnx.hdl.operators.matvec import join_fields
@@ -125,6 +126,18 @@ def test_each_tile_takes_the_weights_once():
     whole = dataclasses.replace(spec, tile=4)
     assert whole.dram_bytes == spec.weights.values.size == whole.weight_frame().size
     assert whole.interval == spec.interval == spec.output.pixels * spec.passes * spec.steps
+
+
+def test_resources():
+    spec = SPECS["no overlap"]  # a packed pair and one of look-up tables
+    zedboard, ulx3s = get("zedboard").device, get("ulx3s-85f").device
+    assert spec.resources(zedboard).dsp == spec.lanes + 2 * spec.requantizers
+    assert spec.resources(ulx3s).dsp == 2 * spec.lanes + 4 * spec.requantizers
+    deep = streamed((28, 28, 64), 64, (3, 3), padding=(1, 1, 1, 1), rows=8, lanes=8, tile=14)
+    # Two halves of 72 words for each pair, and the rows of two tiles, 28 x 8 words each.
+    assert deep.resources(zedboard).bram18 == 4 * zedboard.bram18(8 * 17, 144) + (
+        zedboard.bram18(64, deep.tiling.rows_held * 28 * 8))
+    assert deep.tiling.rows_held == 28 + 15 - 13  # what two tiles need, less what is freed
 
 
 def test_foldings():
