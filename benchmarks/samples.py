@@ -84,14 +84,19 @@ def _queues() -> Iterator[Sample]:
 
 
 def _row_pairs() -> Iterator[Sample]:
-    for rows, columns, depth, acc_width, kind in (
-            (2, 3, 9, 20, "packed"), (2, 8, 36, 21, "packed"), (2, 24, 48, 23, "packed"),
-            (2, 9, 128, 22, "packed"), (2, 16, 300, 24, "packed"), (2, 1, 64, 20, "packed"),
-            (1, 8, 16, 20, "packed"), (2, 8, 24, 21, "dsp"), (1, 9, 100, 21, "dsp"),
-            (2, 8, 24, 21, "lut"), (1, 3, 20, 19, "lut"), (2, 4, 9, 20, "lut")):
+    for rows, columns, depth, acc_width, kind, block in (
+            (2, 3, 9, 20, "packed", False), (2, 8, 36, 21, "packed", False),
+            (2, 24, 48, 23, "packed", False), (2, 9, 128, 22, "packed", False),
+            (2, 16, 300, 24, "packed", False), (2, 1, 64, 20, "packed", False),
+            (1, 8, 16, 20, "packed", False), (2, 8, 24, 21, "dsp", False),
+            (1, 9, 100, 21, "dsp", False), (2, 8, 24, 21, "lut", False),
+            (1, 3, 20, 19, "lut", False), (2, 4, 9, 20, "lut", False),
+            (2, 24, 48, 23, "packed", True), (2, 8, 24, 21, "lut", True),
+            (1, 3, 20, 19, "dsp", True)):
         size = {"rows": rows, "columns": columns, "depth": depth, "acc_width": acc_width,
-                "kind": kind}
-        yield Sample(name=f"RowPair {rows=} {columns=} {depth=} {acc_width=} {kind=}",
+                "kind": kind, "block": block}
+        yield Sample(name=f"RowPair {rows=} {columns=} {depth=} {acc_width=} {kind=}"
+                          + block * " block",
                      create=lambda size=size: RowPair(**size),
                      predict=lambda device, size=size: RowPair.cost(**size, device=device))
 

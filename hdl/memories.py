@@ -30,6 +30,8 @@ class DualPortMemory(wiring.Component):
     file : :class:`str`
         With contents: the end of the name of the file that holds them in an emitted design, after
         the ``FILE`` parameter of the module that instances the memory.
+    block : :class:`bool`
+        Block RAM, however small it is.
 
     Members
     -------
@@ -41,11 +43,13 @@ class DualPortMemory(wiring.Component):
 
     latency = 2
 
-    def __init__(self, *, width: int, depth: int, words=None, file: str = ""):
+    def __init__(self, *, width: int, depth: int, words=None, file: str = "",
+                 block: bool = False):
         self._width = width
         self._depth = depth
         self._words = words
         self._file = file
+        self._style = self.style(width=width, depth=depth, block=block)
         address = max(1, ceil_log2(depth))
         super().__init__({
             "w_en": In(1), "w_addr": In(address), "w_data": In(width),
@@ -53,14 +57,15 @@ class DualPortMemory(wiring.Component):
         })
 
     @staticmethod
-    def style(*, width: int, depth: int) -> str:
-        """Block RAM where it would be at least about a quarter full, LUTs for less."""
-        return "block" if depth > 64 and width * depth >= 4608 else "distributed"
+    def style(*, width: int, depth: int, block: bool = False) -> str:
+        """Block RAM where it would be at least about a quarter full, or where it is asked for, LUTs
+        for less."""
+        return "block" if block or (depth > 64 and width * depth >= 4608) else "distributed"
 
     @classmethod
-    def cost(cls, *, width: int, depth: int, device: Device) -> Resources:
+    def cost(cls, *, width: int, depth: int, device: Device, block: bool = False) -> Resources:
         """What a memory of this size takes."""
-        if cls.style(width=width, depth=depth) == "block":
+        if cls.style(width=width, depth=depth, block=block) == "block":
             return device.block_ram(width, depth) + Resources(ff=width)
         return Resources(lut=device.lut_ram(width, depth), ff=2 * width)
 
@@ -70,7 +75,7 @@ class DualPortMemory(wiring.Component):
                 "memory", p_WIDTH=self._width, p_DEPTH=self._depth,
                 p_ADDRESS=len(self.r_addr),
                 p_FILE=f"@FILE@{self._file}" if self._file and platform.contents else "",
-                p_STYLE=self.style(width=self._width, depth=self._depth),
+                p_STYLE=self._style,
                 i_clk=ClockSignal(), i_w_en=self.w_en, i_w_addr=self.w_addr,
                 i_w_data=self.w_data, i_r_addr=self.r_addr, o_r_data=self.r_data)
         m = Module()
@@ -91,7 +96,7 @@ class LoadedMemory(wiring.Component):
 
     Parameters
     ----------
-    width, depth, words, file
+    width, depth, words, file, block
         As in :class:`DualPortMemory`.
 
     Members
@@ -104,8 +109,10 @@ class LoadedMemory(wiring.Component):
 
     latency = DualPortMemory.latency
 
-    def __init__(self, *, width: int, depth: int, words=None, file: str = ""):
-        self._memory = DualPortMemory(width=width, depth=depth, words=words, file=file)
+    def __init__(self, *, width: int, depth: int, words=None, file: str = "",
+                 block: bool = False):
+        self._memory = DualPortMemory(width=width, depth=depth, words=words, file=file,
+                                      block=block)
         self._width = width
         self._depth = depth
         super().__init__({
@@ -114,14 +121,14 @@ class LoadedMemory(wiring.Component):
         })
 
     @staticmethod
-    def cost(*, width: int, depth: int, device: Device) -> Resources:
-        """What it takes, its part of the load chain included: a word, its parts and its address,
-        and a word that passes on."""
+    def cost(*, width: int, depth: int, device: Device, block: bool = False) -> Resources:
+        """What it takes, its part of the load chain included: a word's parts but the last, which of
+        them comes next, the word's address, and a word that passes on."""
         parts = math.ceil(width / 32)
-        count, address = (parts - 1).bit_length(), max(1, (depth - 1).bit_length())
-        chain = Resources(lut=count + address // 2 + 2,
-                          ff=(32 * parts if parts > 1 else width) + count + address + 35)
-        return DualPortMemory.cost(width=width, depth=depth, device=device) + chain
+        address = max(1, (depth - 1).bit_length())
+        more = parts > 1
+        chain = Resources(lut=4 + more, ff=33 * parts + address + 1 + more)
+        return DualPortMemory.cost(width=width, depth=depth, device=device, block=block) + chain
 
     def elaborate(self, platform):
         m = Module()
@@ -129,23 +136,19 @@ class LoadedMemory(wiring.Component):
         m.d.comb += [mem.r_addr.eq(self.r_addr), self.r_data.eq(mem.r_data)]
 
         parts = math.ceil(self._width / 32)
-        part = Signal(range(parts))
+        part = Signal(parts, init=1)  # one bit is set: that of the part that comes next
+        word = Signal(32 * (parts - 1), reset_less=True)
         address = Signal.like(mem.w_addr)
         full = Signal()
-        word = Signal(32 * parts, reset_less=True)
-        complete = Signal()
-        m.d.sync += complete.eq(0)
-        with m.If(self.load.valid & ~full):
-            m.d.sync += word.eq(Cat(word[32:], self.load.data) if parts > 1 else self.load.data)
-            m.d.sync += part.eq(Mux(part == parts - 1, 0, part + 1))
-            m.d.sync += complete.eq(part == parts - 1)
-        m.d.comb += [mem.w_en.eq(complete), mem.w_addr.eq(address), mem.w_data.eq(word)]
+        mine, complete = Signal(), Signal()
+        m.d.comb += [mine.eq(self.load.valid & ~full), complete.eq(mine & part[-1])]
+        with m.If(mine):
+            m.d.sync += [part.eq(Cat(part[-1], part[:-1])),
+                         word.eq(Cat(word, self.load.data)[32:])]
+        m.d.comb += [mem.w_en.eq(complete), mem.w_addr.eq(address),
+                     mem.w_data.eq(Cat(word, self.load.data))]
         with m.If(complete):
-            m.d.sync += address.eq(address + 1)
-        # Full from the cycle on in which the last part of the last word has come.
-        with m.If(self.load.valid & (part == parts - 1) & ~full
-                  & (address + complete == self._depth - 1)):
-            m.d.sync += full.eq(1)
+            m.d.sync += [address.eq(address + 1), full.eq(address == self._depth - 1)]
         m.d.sync += [self.load_o.valid.eq(self.load.valid & full),
                      self.load_o.data.eq(self.load.data)]
         return m

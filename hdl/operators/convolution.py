@@ -14,7 +14,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..device import Device, Resources
-from ..memories import Load, chain_loads
+from ..memories import DualPortMemory, Load, chain_loads
 from ..operator import Constants, FeatureMap, StreamShape, Timing
 from ..streams import connect_streams
 from ..verilog import Once
@@ -26,6 +26,9 @@ from .window_reader import WindowReader
 
 
 __all__ = ["Convolution", "Convolver", "accumulator_width"]
+
+
+LEAST_DEPTH = 16  # steps whose weights in block RAM are a choice: half a look-up table's words
 
 
 def accumulator_width(weights: np.ndarray, bias: np.ndarray, values: FeatureMap) -> int:
@@ -88,6 +91,8 @@ class Convolution:
         Folding: two rows share each DSP, where the device's are wide enough.
     lut_rows : :class:`int`
         Folding: rows, the last ones, whose multipliers are made of look-up tables.
+    block_weights : :class:`bool`
+        Folding: weights are in block RAM, however few they are.
     """
 
     input: FeatureMap
@@ -108,6 +113,7 @@ class Convolution:
     requantizers: int = 1
     packed: bool = True
     lut_rows: int = 0
+    block_weights: bool = False
 
     def __post_init__(self) -> None:
         shape = (self.output.channels, *self.kernel, self.input.channels)
@@ -204,10 +210,11 @@ class Convolution:
         return Timing(inputs=(window,), outputs=(output,), cycles=cycles)
 
     def resources(self, device: Device) -> Resources:
-        cost = WindowReader.cost(self.window, device) + self.drain.resources(device)
+        cost = _ends_cost(self.window, self.drain, device)
         for (rows, kind), times in collections.Counter(self._pairs).items():
             cost += RowPair.cost(rows=rows, columns=self.columns, depth=self.passes * self.steps,
-                                 acc_width=self.acc_width, kind=kind, device=device) * times
+                                 acc_width=self.acc_width, kind=kind, block=self.block_weights,
+                                 device=device) * times
         return cost
 
     @property
@@ -239,8 +246,18 @@ class Convolution:
             half = rows // 2 - (rows // 2 - rows) % 2
             for lut_rows in sorted({0, max(half, 0), rows}):
                 folded = dataclasses.replace(self, **folding, lut_rows=lut_rows)
-                yield folded
-                yield from folded._wider()
+                for each in (folded, *folded._wider()):
+                    yield each
+                    if each._fills_block_ram:
+                        yield dataclasses.replace(each, block_weights=True)
+
+    @property
+    def _fills_block_ram(self) -> bool:
+        """Whether there are so many weights that look-up tables are spared by block RAM, and so few
+        that they are not there anyhow."""
+        width, depth = 17 * self.columns, self.passes * self.steps
+        return (depth >= LEAST_DEPTH
+                and DualPortMemory.style(width=width, depth=depth) == "distributed")
 
     def _wider(self) -> Iterator[Self]:
         """The same with several pixels a beat, where one is what it waits for."""
@@ -288,6 +305,12 @@ class Convolution:
 
     def create(self) -> "Convolver":
         return Convolver(self)
+
+
+@functools.lru_cache(maxsize=4096)
+def _ends_cost(window: Window, drain: Drain, device: Device) -> Resources:
+    """What comes before the multipliers and after them takes: many foldings have the same."""
+    return WindowReader.cost(window, device) + drain.resources(device)
 
 
 def fewest_requantizers(rows: int, channels: int, cycles: int) -> int:
@@ -341,7 +364,7 @@ class Convolver(wiring.Component):
         contents = spec.contents() if platform is None else {}
         for k, (rows, kind) in enumerate(spec._pairs):
             size = {"rows": rows, "columns": spec.columns, "depth": spec.passes * spec.steps,
-                    "acc_width": spec.acc_width, "kind": kind}
+                    "acc_width": spec.acc_width, "kind": kind, "block": spec.block_weights}
             _, words = contents.get(f"_pair_{k}_weights.mem", (0, None))
             pair = Once(RowPair(words=words, **size), key=("row_pair", *size.items()),
                         name="row_pair", file=f"_pair_{k}")

@@ -1,5 +1,6 @@
 """Rows of multipliers: weights from memory times a window, summed."""
 
+import functools
 import math
 from collections.abc import Sequence
 
@@ -129,6 +130,8 @@ class RowPair(wiring.Component):
         What multiplies: ``"packed"``, a DSP for two rows; ``"dsp"``, one for each; ``"lut"``.
     words : sequence of :class:`int`
         What the weights' memory holds; see :meth:`pack`.
+    block : :class:`bool`
+        Weights are in block RAM, however few they are.
 
     Members
     -------
@@ -145,13 +148,14 @@ class RowPair(wiring.Component):
     """
 
     def __init__(self, *, rows: int, columns: int, depth: int, acc_width: int, kind: str,
-                 words=None):
+                 words=None, block: bool = False):
         self._rows = rows
         self._columns = columns
         self._depth = depth
         self._acc_width = acc_width
         self._kind = row_kind(kind, rows)
         self._words = words
+        self._block = block
         super().__init__({
             "ahead": In(1), "first": In(1), "x": In(8 * columns),
             "o": Out(rows * acc_width), "load": In(Load), "load_o": Out(Load),
@@ -176,9 +180,10 @@ class RowPair(wiring.Component):
             return join_fields(fields, 17)
         return join_fields(weights.transpose(0, 2, 1).reshape(len(weights), -1) & 0xFF, 8)
 
-    @classmethod
-    def cost(cls, *, rows: int, columns: int, depth: int, acc_width: int, kind: str,
-             device: Device) -> Resources:
+    @staticmethod
+    @functools.lru_cache(maxsize=4096)
+    def cost(*, rows: int, columns: int, depth: int, acc_width: int, kind: str, device: Device,
+             block: bool = False) -> Resources:
         """What it takes."""
         kind = row_kind(kind, rows)
         shared = 1 if kind == "packed" else rows
@@ -193,15 +198,16 @@ class RowPair(wiring.Component):
             cost += Resources(lut=acc_width, ff=acc_width + (columns if upper else 0))
         count = max(1, (depth - 1).bit_length())
         cost += Resources(lut=count // 2 + 2, ff=count)
-        width = cls.word_width(rows=rows, columns=columns, kind=kind)
-        return cost + LoadedMemory.cost(width=width, depth=depth, device=device)
+        width = RowPair.word_width(rows=rows, columns=columns, kind=kind)
+        return cost + LoadedMemory.cost(width=width, depth=depth, device=device, block=block)
 
     def elaborate(self, platform):
         m = Module()
         rows, columns = self._rows, self._columns
         width = self.word_width(rows=rows, columns=columns, kind=self._kind)
         m.submodules.weights = weights = LoadedMemory(
-            width=width, depth=self._depth, words=self._words, file="_weights.mem")
+            width=width, depth=self._depth, words=self._words, file="_weights.mem",
+            block=self._block)
         chain_loads(m, self, weights)
         address = Signal(range(max(2, self._depth)))
         with m.If(self.ahead):

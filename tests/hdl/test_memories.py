@@ -54,6 +54,11 @@ def test_style_and_cost():
     assert DualPortMemory.style(width=72, depth=65) == "block"
     assert DualPortMemory.cost(width=72, depth=512, device=DEVICE).bram18 == 2
     assert DualPortMemory.cost(width=6, depth=32, device=DEVICE) == Resources(lut=4, ff=12)
+    assert DualPortMemory.style(width=72, depth=64, block=True) == "block"
+    small = {"width": 72, "depth": 64, "device": DEVICE}
+    spared = LoadedMemory.cost(**small).lut - LoadedMemory.cost(**small, block=True).lut
+    assert spared == DEVICE.lut_ram(72, 64)
+    assert LoadedMemory.cost(**small, block=True).bram18 == 2
 
 
 class Chain(wiring.Component):

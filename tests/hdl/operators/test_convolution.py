@@ -1,5 +1,6 @@
 """Convolution: every value, every cycle, every folding that is offered."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -12,6 +13,7 @@ from fcnnx.hdl.memories import load_words
 from fcnnx.hdl.operator import Constants, FeatureMap
 from fcnnx.hdl.operators.convolution import accumulator_width, fewest_requantizers
 from fcnnx.hdl.testing import check_operator
+from fcnnx.hdl.verilog import emit
 
 
 SPECS = {
@@ -69,6 +71,25 @@ SPECS = {
 def test_convolver(name, offering, taking):
     spec = SPECS[name]
     check_operator(spec, frames_for(spec), offering=offering, taking=taking)
+
+
+def test_weights_in_block_ram():
+    """A choice where there are more than a few of them; what it costs is what it says."""
+    offered = list(convolution((6, 6, 8), 8, (3, 3), padding=(1, 1, 1, 1)).foldings())
+    chosen = [spec for spec in offered if spec.block_weights]
+    assert 0 < len(chosen) < len(offered) / 2
+    device = get("zedboard").device
+    for spec in chosen:
+        other = dataclasses.replace(spec, block_weights=False)
+        assert other in offered
+        assert spec.resources(device).lut < other.resources(device).lut
+        assert spec.resources(device).bram18 > other.resources(device).bram18
+        assert spec.timing().cycles.tolist() == other.timing().cycles.tolist()
+    for spec, style in ((chosen[-1], "block"), (dataclasses.replace(
+            chosen[-1], block_weights=False), "distributed")):
+        texts = emit(spec.create(), name="dut")
+        (pair,) = (text for name, text in texts.items() if name.startswith("row_pair"))
+        assert f'.STYLE("{style}")' in pair
 
 
 @pytest.mark.parametrize("seed", range(8))
