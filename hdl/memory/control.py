@@ -28,6 +28,7 @@ ERRORS = {
 # Those that let no further frame begin.
 FATAL = ("read_slverr", "read_decerr", "write_slverr", "write_decerr", "stalled")
 
+_PAGE_BITS = BOUNDARY.bit_length() - 1
 _RESPONSES = {"slverr": 0b10, "decerr": 0b11}
 
 
@@ -139,14 +140,18 @@ class NetworkControl:
 
     def resources(self, device: Device) -> Resources:
         """What the component takes."""
-        page = self.axi.address_width - (BOUNDARY.bit_length() - 1)
-        count = self.in_flight.bit_length()
-        streams = len(self.streams)
-        frames = len(self.inputs) + len(self.outputs)
+        page = self.axi.address_width - _PAGE_BITS
+        frames, flight = self.in_flight.bit_length(), (self.in_flight + 2).bit_length()
+        buffer = ceil_log2(self.buffers)
+        inputs, outputs, weights = len(self.inputs), len(self.outputs), len(self.weights)
+        choice = page * (5 + self.buffers) // 5 + 10 * frames
+        load = 4 if self.load else 0
         return Resources(
-            lut=streams * (page + 6 * count // 2 + 6) + frames * page * (self.buffers + 1) // 2
-            + len(self.bases) * page // 5 + 190,
-            ff=streams * (page + 2 * count + 2) + 7 * 32 + 4 * count + 20)
+            lut=(79 + (inputs + outputs) * choice + weights * (page + 3 * frames // 2 + 1)
+                 + 5 * load),
+            ff=(6 * 32 + 2 * frames + 7 + load + (inputs + outputs) * (page + buffer + 1)
+                + inputs * (2 * flight + frames + 1) + outputs * (flight + frames)
+                + weights * (page + 2 * flight + 2)))
 
     def create(self) -> "NetworkController":
         return NetworkController(self)
@@ -325,12 +330,11 @@ class NetworkController(wiring.Component):
         else:
             buffer = Signal(ceil_log2(spec.buffers), name=f"buffer_{name}")
             m.d.sync += buffer.eq(Mux(self.cleared, 0, buffer + made))
-            base = Array(getattr(self, f"{name}_{k}") for k in range(spec.buffers))[buffer]
-        page = BOUNDARY.bit_length() - 1
+            base = Value.cast(Array(getattr(self, f"{name}_{k}")
+                                    for k in range(spec.buffers))[buffer])
+        page = base[_PAGE_BITS:] + (transfer.offset >> _PAGE_BITS)
         with m.If(made):
-            m.d.sync += [command.valid.eq(1),
-                         command.payload.address[page:].eq(base[page:]
-                                                           + (transfer.offset >> page))]
+            m.d.sync += [command.valid.eq(1), command.payload.address[_PAGE_BITS:].eq(page)]
         with m.Elif(command.ready):
             m.d.sync += command.valid.eq(0)
 

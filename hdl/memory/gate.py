@@ -47,7 +47,7 @@ class FrameGate(wiring.Component):
     def cost(shape: StreamShape, *, pace: int, device: Device) -> Resources:
         """What it takes."""
         count, wait = (shape.beats - 1).bit_length(), max(0, pace - 1).bit_length()
-        return Resources(lut=5 + 3 * (count + wait) // 2, ff=count + wait)
+        return Resources(lut=5 + 6 * (count + wait) // 5, ff=count + wait)
 
     def elaborate(self, platform):
         m = Module()

@@ -55,7 +55,7 @@ class PortMonitor(wiring.Component):
     def cost(*, timeout: int, device: Device) -> Resources:
         """What it takes."""
         count = ceil_log2(timeout + 1)
-        return Resources(lut=3 * count + 6 * _BURSTS, ff=2 * (count + _BURSTS) + 1)
+        return Resources(lut=6 * _BURSTS + 6, ff=2 * (count + _BURSTS) + 1)
 
     def elaborate(self, platform):
         m = Module()

@@ -88,14 +88,13 @@ class RegisterFile(wiring.Component):
     @staticmethod
     def cost(spec: RegisterMap, device: Device) -> Resources:
         """What the register file of a description takes."""
+        read = sum(field.width for _, field in spec.fields
+                   if field.access not in ("constant", "pulse"))
         held = sum(field.width for _, field in spec.fields
-                   if field.access in ("rw", "w1c", "pulse", "counter"))
-        counted = sum(field.width for _, field in spec.fields if field.access == "counter")
+                   if field.access not in ("constant", "ro"))
         latched = sum(32 * (register.words - 1) for register in spec.registers if register.latched)
-        words = sum(register.words for register in spec.registers)
         pages = len({address >> _PAGE for address in _words(spec)})
-        return Resources(lut=counted + 12 * words + 8 * pages + 60,
-                         ff=held + latched + 32 * pages + 120)
+        return Resources(lut=11 * read // 10, ff=held + latched + 32 * pages + 53)
 
     def elaborate(self, platform):
         m = Module()
