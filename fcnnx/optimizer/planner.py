@@ -28,6 +28,7 @@ __all__ = ["plan"]
 
 
 ATTEMPTS = 5  # until queues at joins, sized last, fit as well
+CROWDED = 0.85  # of a device's look-up tables: the rest is what routers ask for
 LEAST_CLOCK_MHZ, MOST_CLOCK_MHZ = 1.0, 1000.0
 
 Progress = Callable[[str], None]
@@ -100,7 +101,8 @@ def plan(networks: Sequence[Network], board: Board, *,
     return Plan(board=board.name, device=board.device, clock_mhz=clock, budget=budget,
                 accelerator=Accelerator(engines=tuple(each.engine for each in finished)),
                 networks=rows, objective=objective, gap=decision.gap,
-                warnings=decision.warnings, seconds=time.perf_counter() - started)
+                warnings=(*decision.warnings, *_crowded(finished, board.device)),
+                seconds=time.perf_counter() - started)
 
 
 def _silent(step: str) -> None:
@@ -133,6 +135,15 @@ def _finish(chooser: Chooser, selection: Selection) -> _Finished:
     engine, timing = size_queues(lambda places: chooser.engine(selection, places))
     return _Finished(engine=engine, timing=timing,
                      resources=engine_resources(engine, chooser.device))
+
+
+def _crowded(finished: Sequence[_Finished], device: Device) -> tuple[str, ...]:
+    """A warning where routers will struggle."""
+    share = sum(each.resources.lut for each in finished) / device.resources.lut
+    if share <= CROWDED:
+        return ()
+    return (f"{share:.0%} of the look-up tables of {device.name} are used: above {CROWDED:.0%} "
+            "routing takes long, and costs clock or fails. --headroom leaves some free.",)
 
 
 def _over(total: Resources, budget: Resources) -> list[Problem]:

@@ -106,6 +106,17 @@ def test_latency_targets_are_kept():
     assert made.resources.share(made.budget) > free.resources.share(free.budget)
 
 
+def test_a_crowded_device_is_warned_of():
+    """Routers want look-up tables that are free."""
+    made = plan([small()], BOARD, caps={"dsp": 80, "lut": 9000})
+    assert made.warnings == ()
+    tight = dataclasses.replace(BOARD, device=dataclasses.replace(
+        BOARD.device, resources=made.networks[0].resources))
+    (warning,) = plan([small()], tight).warnings
+    assert "of the look-up tables of" in warning
+    assert "--headroom" in warning
+
+
 def test_headroom_and_clock():
     made = plan([small()], BOARD, headroom_percent=20, clock_mhz=100, caps={"dsp": 1000})
     assert made.clock_mhz == 100
