@@ -402,7 +402,7 @@ class ChannelReducer(wiring.Component):
 
 def _registers(m, name: str, words: list[Value]) -> list[Value]:
     """Each word in a register of its own, as a signed value."""
-    registers = []
+    registers: list[Value] = []
     for k, word in enumerate(words):
         register = Signal(signed(len(word)), name=f"{name}_{k}", reset_less=True)
         m.d.sync += register.eq(word)
@@ -412,7 +412,10 @@ def _registers(m, name: str, words: list[Value]) -> list[Value]:
 
 def _repeated(requantization: Requantization, count: int) -> Requantization:
     """For so many pixels' channels in a row."""
-    repeated = {name: Constants(np.tile(values.values, count)) for name, values in (
-        ("multiplier", requantization.multiplier), ("shift", requantization.shift))
-        if isinstance(values, Constants) and values.shape != (1,)}
-    return dataclasses.replace(requantization, **repeated)
+    def tiled(values: Constants) -> Constants:
+        return values if values.shape == (1,) else Constants(np.tile(values.values, count))
+
+    shift = requantization.shift
+    return dataclasses.replace(
+        requantization, multiplier=tiled(requantization.multiplier),
+        shift=tiled(shift) if isinstance(shift, Constants) else shift)
