@@ -330,7 +330,7 @@ class _Host:
             kind, *rest = line.split()
             if kind in ("port", "register", "cycles"):
                 said.setdefault(kind, []).append(list(map(int, rest)))
-        values = {address: value for address, value in said.get("register", [])}
+        values = {row[0]: row[1] for row in said.get("register", [])}
         outputs = {}
         begins: dict[str, np.ndarray] = {}
         ends: dict[str, np.ndarray] = {}

@@ -1,0 +1,288 @@
+"""The memory side of an accelerator: who crosses which port when, with what pace and what queues."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from fcnnx.errors import BadInput, Problem, TargetMissed
+from fcnnx.hdl.engine import Engine, Source
+from fcnnx.hdl.memory.axi import Axi
+from fcnnx.hdl.memory.packing import Packing
+from fcnnx.hdl.memory.port import MemoryPort, MemoryStream
+from fcnnx.hdl.operator import StreamShape
+from fcnnx.hdl.system import EngineMemory, FrameStream, MemorySystem, region_bytes
+from fcnnx.memory import MemoryTiming
+
+from .bounds import Infeasible, Traffic, least_pace
+from .demands import Demand, burst_words, engine_demand, round_robin_places
+from .schedule import Schedule, solve
+from .timing import EngineTiming, simulate
+
+
+__all__ = ["POLICIES", "MemoryPlan", "PacedEngine", "plan_memory"]
+
+
+POLICIES = ("cyclic", "round-robin")
+USABLE = 0.985  # of the bandwidth: turns and whole bursts take the rest
+MORE = 1.01  # by which intervals grow where a port's table does not hold all
+GROWTHS = 24
+PACINGS = 6  # of the offers, until they are those of the gate
+STILL = 16  # frames after which an engine that is paced must repeat itself
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class PacedEngine:
+    """An engine, and how it runs where its frames come at its pace.
+
+    Parameters
+    ----------
+    engine : :class:`Engine`
+    pace : :class:`int`
+        Cycles from frame to frame.
+    timing : :class:`EngineTiming`
+    """
+
+    engine: Engine
+    pace: int
+    timing: EngineTiming
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class MemoryPlan:
+    """What was decided for the memory side.
+
+    Parameters
+    ----------
+    system : :class:`MemorySystem`
+    schedule : :class:`Schedule` or None
+        None where ports serve in turn.
+    engines : tuple of :class:`PacedEngine`
+    """
+
+    system: MemorySystem
+    schedule: Schedule | None
+    engines: tuple[PacedEngine, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Crossing:
+    """A stream of an engine that crosses the memory."""
+
+    engine: str
+    stream: str
+    kind: str
+    source: Source
+    shape: StreamShape
+    packing: Packing
+
+    @property
+    def name(self) -> str:
+        return f"{self.engine} {self.stream}"
+
+    @property
+    def direction(self) -> str:
+        return "write" if self.kind == "output" else "read"
+
+
+def plan_memory(engines: Sequence[Engine], timings: Sequence[EngineTiming], memory: MemoryTiming,
+                *, address_width: int, weights: Sequence[float], alone: Sequence[int],
+                most: Sequence[int | None], objective: str = "throughput",
+                policy: str = "cyclic") -> MemoryPlan:
+    """Pace, assign and schedule all streams of some engines.
+
+    Intervals grow, by what the objective likes best, where all streams together are more than the
+    memory gives; with ``"round-robin"`` each engine runs as it can, and ports serve in turn.
+
+    Parameters
+    ----------
+    engines, timings : sequences, the engines as they run by themselves
+    memory : :class:`MemoryTiming`
+    address_width : :class:`int`
+        Bits of a byte's address.
+    weights, alone, most : sequences, for each engine
+        Of the objective; its interval with the whole device; cycles that its target allows.
+    objective : :class:`str`
+    policy : one of :data:`POLICIES`
+
+    Raises
+    ------
+    TargetMissed
+        If the memory gives less than targets ask for.
+    """
+    axi = Axi(data_width=8 * memory.word_bytes, address_width=address_width,
+              burst_beats=memory.longest_burst)
+    crossings = [_crossings(engine, axi) for engine in engines]
+    least = [max([timing.interval_cycles, *(each.packing.interval for each in ours)])
+             for timing, ours in zip(timings, crossings, strict=True)]
+    if policy == "round-robin":
+        return _in_turn(engines, crossings, least, memory, axi)
+    words = [sum(each.packing.words for each in ours) for ours in crossings]
+    traffics = [Traffic(network=engine.name, interval=interval, words=count, alone=reference,
+                        weight=weight, most_interval=limit)
+                for engine, interval, count, reference, weight, limit
+                in zip(engines, least, words, alone, weights, most, strict=True)]
+    given = memory.derated * USABLE
+    for _ in range(GROWTHS):
+        try:
+            paces = least_pace(traffics, given, objective)
+        except Infeasible as error:
+            raise _missed(error) from None
+        paced = [_paced(engine, pace, ours) for engine, pace, ours
+                 in zip(engines, paces, crossings, strict=True)]
+        demands = [_demand(each, axi, one.timing) for one, ours
+                   in zip(paced, crossings, strict=True) for each in ours]
+        loads = [_load(engine, axi) for engine in engines]
+        try:
+            schedule = _fewest_ports(memory, [*demands, *(load for load in loads if load)])
+        except Infeasible as error:
+            given /= max(MORE, min(error.factor, 2.0))
+            continue
+        return MemoryPlan(system=_system(engines, crossings, paced, schedule, axi),
+                          schedule=schedule, engines=tuple(paced))
+    raise _missed(Infeasible(demand="All streams together", bound="words per cycle of their ports",
+                             asked=sum(count / one for count, one in zip(words, least,
+                                                                         strict=True)),
+                             given=given, remedy="Allow more bandwidth."))
+
+
+def _fewest_ports(memory: MemoryTiming, demands: Sequence[Demand]) -> Schedule:
+    """The schedule of as few ports as will do.
+
+    Raises
+    ------
+    Infeasible
+        If all of them do not.
+    """
+    rate = sum(demand.rate for demand in demands)
+    fewest = math.ceil(rate / (1 - memory.refresh_share))
+    for ports in range(max(1, fewest), memory.ports):
+        fewer = dataclasses.replace(memory, ports=ports,
+                                    words_per_cycle=min(memory.words_per_cycle, ports))
+        try:
+            return solve(fewer, demands)
+        except Infeasible:
+            continue
+    return solve(memory, demands)
+
+
+def _missed(error: Infeasible) -> TargetMissed:
+    return TargetMissed(Problem(where=error.demand, reason=f"The memory gives too little: {error}",
+                                remedy=error.remedy or "Allow more bandwidth, or lower the "
+                                "targets."))
+
+
+def _crossings(engine: Engine, axi: Axi) -> list[_Crossing]:
+    """Inputs, weights and outputs, as they are packed."""
+    weights = engine.weight_frames
+    rows = [("weights" if name in weights else "input", name, Source(name), shape)
+            for name, shape in engine.inputs]
+    rows += [("output", name, source, engine.shape(source)) for name, source in engine.outputs]
+    found = []
+    for kind, name, source, shape in rows:
+        data = Packing(shape=shape, width=axi.data_width, words=1 << 40).data_words
+        burst = burst_words(data, axi.longest_burst)
+        packing = Packing(shape=shape, width=axi.data_width, words=-(-data // burst) * burst)
+        found.append(_Crossing(engine=engine.name, stream=name, kind=kind, source=source,
+                               shape=shape, packing=packing))
+    return found
+
+
+def _paced(engine: Engine, pace: int, crossings: Sequence[_Crossing]) -> PacedEngine:
+    """The engine with its frames held back: the gate counts from when a frame really began."""
+    begins = {each.stream: np.arange(STILL) * pace for each in crossings if each.kind == "input"}
+    timing = None
+    for _ in range(PACINGS):
+        timing = simulate(engine, STILL if timing is None else len(timing.ends),
+                          offers=_offers(crossings, begins))
+        real = {name: timing.transfers[Source(name)].reshape(len(timing.ends), -1)[:, 0]
+                for name in begins}
+        held = {name: np.concatenate([first[:1], first[:-1] + pace])
+                for name, first in real.items()}
+        if all((begins[name][:len(cycles)] == cycles).all() for name, cycles in held.items()):
+            break
+        begins = held
+    assert timing is not None
+    return PacedEngine(engine=engine, pace=pace, timing=timing)
+
+
+def _offers(crossings: Sequence[_Crossing],
+            begins: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """When each beat is there at the earliest: a word in a cycle, frames of inputs at the gate."""
+    offers = {}
+    frames = len(next(iter(begins.values())))
+    for each in crossings:
+        if each.kind != "output":
+            steps = np.arange(each.shape.beats) * each.packing.words_per_beat
+            starts = begins.get(each.stream, np.arange(frames) * each.packing.interval)
+            offers[each.stream] = (starts[:, None] + steps).ravel()
+    return offers
+
+
+def _demand(each: _Crossing, axi: Axi, timing: EngineTiming) -> Demand:
+    return engine_demand(timing, each.source, name=each.name, network=each.engine,
+                         direction=each.direction, longest_burst=axi.longest_burst,
+                         beats_per_word=each.packing.beats_per_word,
+                         words_per_beat=each.packing.words_per_beat)
+
+
+def _load_words(engine: Engine, axi: Axi) -> int:
+    """Words of what is loaded, whole bursts; none where nothing is."""
+    words = math.ceil(4 * len(engine.load_words) / axi.word_bytes)
+    burst = burst_words(words, axi.longest_burst)
+    return -(-words // burst) * burst
+
+
+def _load(engine: Engine, axi: Axi) -> Demand | None:
+    """What is read once, whenever there is time."""
+    words = _load_words(engine, axi)
+    if not words:
+        return None
+    return Demand(name=f"{engine.name} load", network=engine.name, direction="read",
+                  burst=burst_words(words, axi.longest_burst))
+
+
+def _in_turn(engines: Sequence[Engine], crossings: Sequence[Sequence[_Crossing]],
+             least: Sequence[int], memory: MemoryTiming, axi: Axi) -> MemoryPlan:
+    """Every engine as if the memory were its own, and ports that serve in turn."""
+    raise BadInput(Problem(where="--schedule", reason="Ports cannot serve in turn yet."))
+
+
+def _system(engines: Sequence[Engine], crossings: Sequence[Sequence[_Crossing]],
+            paced: Sequence[PacedEngine], schedule: Schedule, axi: Axi) -> MemorySystem:
+    """The hardware that does it."""
+    ports, places = [], {}
+    for number, port in enumerate(schedule.ports):
+        if not port.streams:
+            continue
+        for k, each in enumerate(port.streams):
+            places[each.name] = len(ports), k
+        streams = tuple(MemoryStream(name=each.name, direction=each.direction, burst=each.burst,
+                                     places=each.places) for each in port.streams)
+        ports.append(MemoryPort(axi=axi, streams=streams, table=port.table,
+                                outstanding=port.outstanding))
+    memories = []
+    for engine, ours, one in zip(engines, crossings, paced, strict=True):
+        memories.append(_engine_memory(engine, ours, one, places, axi))
+    return MemorySystem(ports=tuple(ports), engines=tuple(memories))
+
+
+def _engine_memory(engine: Engine, crossings: Sequence[_Crossing], paced: PacedEngine,
+                   places: dict[str, tuple[int, int]], axi: Axi) -> EngineMemory:
+    """An engine's streams, weights one region after the other."""
+    offset, streams = 0, []
+    for each in crossings:
+        port, number = places[each.name]
+        words = each.packing.words
+        streams.append(FrameStream(stream=each.stream, kind=each.kind, words=words, port=port,
+                                   number=number, offset=offset if each.kind == "weights" else 0))
+        if each.kind == "weights":
+            offset += region_bytes(words, axi)
+    if words := _load_words(engine, axi):
+        port, number = places[f"{engine.name} load"]
+        streams.append(FrameStream(stream="", kind="load", words=words, port=port, number=number,
+                                   offset=offset))
+    under_way = math.ceil(paced.timing.latency_cycles / paced.pace) + 3
+    return EngineMemory(engine=engine.name, streams=tuple(streams), pace=paced.pace,
+                        buffers=1 << (under_way - 1).bit_length(), in_flight=under_way)
