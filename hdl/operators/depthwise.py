@@ -208,7 +208,10 @@ class DepthwiseConvolution:
 
     def resources(self, device: Device) -> Resources:
         taps, packed = math.prod(self.part), self.kind == "packed"
-        sums = (tree_cost(taps, 16) + Resources(lut=self.acc_width, ff=self.acc_width)) * self.sums
+        # Where no DSP takes them in, a product's registers are there.
+        before = 2 if self.kind != "lut" and device.family != "xc7" else 0
+        sums = (tree_cost(taps, 16, before)
+                + Resources(lut=self.acc_width, ff=self.acc_width)) * self.sums
         products = product_cost(self.kind, device) * (
             self.multipliers // (2 if packed else 1)) + input_cost(
                 self.kind, self.lanes * math.prod(self.window.part), device)
