@@ -1,19 +1,24 @@
 """RESULTS.md from what the cases gave."""
 
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+import paths
+from clock import GOAL_MHZ
+from costs import difference, summary
 
 
 __all__ = ["write_results"]
 
 Figures = Mapping[str, Any]
+Kept = Mapping[str, Figures]
 
 HEADER = """# Results
 
-Written by `make bench`, which measures what it has not measured on these sources yet. Cycles, DSPs,
-block RAMs, LUTs and values are exact and the same on any machine; seconds are those of {machine},
-where other work may have run at the same time.
+Written by `make bench`, which measures what it has not measured of these sources yet. Cycles, DSPs,
+block RAMs, LUTs, clocks and values are exact and the same on any machine; seconds are those of
+{machine}, where other work may have run at the same time.
 {stale}
 """
 
@@ -24,95 +29,177 @@ PEER = {"resnet8_zc706": (18496, 27542), "resnet8_zedboard": (32768, 58813),
         "dscnn_zedboard": (32000, 46310)}
 
 
-def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A table in Markdown; all but the first column are figures."""
     lines = ["| " + " | ".join(heads) + " |", "|---" + "|---:" * (len(heads) - 1) + "|"]
     return "\n".join(lines + ["| " + " | ".join(map(_text, row)) + " |" for row in rows]) + "\n"
+
+
+def section(title: str, about: str, heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A heading, what is to be known, and a table; nothing without rows."""
+    return f"## {title}\n\n{about}\n\n{table(heads, rows)}" if rows else ""
 
 
 def _text(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def exactness(kept: Mapping[str, Figures]) -> str:
+def _with(kept: Kept, *parts: str) -> Iterable[tuple[str, list[Figures]]]:
+    """The cases that have all these parts."""
+    return [(name, [record[part] for part in parts]) for name, record in kept.items()
+            if all(part in record for part in parts)]
+
+
+def exactness(kept: Kept) -> str:
     """Values and cycles, predicted and simulated."""
     rows = []
-    for name, figures in kept.items():
-        for network, row in figures["networks"].items():
+    for name, (build, simulation) in _with(kept, "build", "simulation"):
+        for network, row in simulation["networks"].items():
+            said = build["networks"][network]
             rows.append([name, network, row["values"], row["mismatches"],
-                         row["mismatches_stalled"], *row["interval"], *row["latency"]])
-    return ("## Exactness\n\nEight frames back to back. Mismatches are values in which simulated "
-            "hardware and golden model differ, without stalls and with random stalls at both ends. "
-            "Cycles are those of `report.json`, before any simulator ran, and those of the "
-            "simulation.\n\n"
-            + table(["case", "network", "values", "mismatches", "stalled", "interval predicted",
-                     "simulated", "latency predicted", "simulated"], rows))
+                         row["mismatches_stalled"], said["interval_cycles"],
+                         row["interval_cycles"], said["latency_cycles"], row["latency_cycles"]])
+    return section(
+        "Exactness", "Eight frames back to back. Mismatches are values in which simulated hardware "
+        "and golden model differ, without stalls and with random stalls at both ends. Cycles are "
+        "those of `report.json`, before any simulator ran, and those of the simulation.",
+        ["case", "network", "values", "mismatches", "stalled", "interval predicted", "simulated",
+         "latency predicted", "simulated"], rows)
 
 
-def cost(kept: Mapping[str, Figures]) -> str:
+def cost(kept: Kept) -> str:
     """What each accelerator takes, and how long the tool does."""
     rows = []
-    for name, figures in kept.items():
-        total, seconds = figures["total"], figures["seconds"]
+    for name, (build, simulation) in _with(kept, "build", "simulation"):
+        total = build["total"]
         efficiency = ", ".join(f"{100 * row['mac_efficiency']:.0f} %"
-                               for row in figures["networks"].values())
-        rows.append([name, figures["board"], total["dsp"], total["bram18"], total["lut"],
-                     efficiency, seconds["build"], seconds["simulate"], seconds["simulate again"]])
-    return ("## Cost and tool speed\n\nPredicted resources, multipliers at work, and seconds of "
-            "`build`, of `simulate` with eight frames (with the C++ build), and of the same again."
-            "\n\n"
-            + table(["case", "board", "DSP", "BRAM18", "LUT", "multipliers at work", "build",
-                     "simulate", "again"], rows))
+                               for row in simulation["networks"].values())
+        synthesis = kept[name].get("synthesis")
+        rows.append([name, build["board"], total["dsp"], total["bram18"], total["lut"], efficiency,
+                     build["seconds"], *simulation["seconds"],
+                     synthesis["seconds"] if synthesis else ""])
+    return section(
+        "Cost and tool speed", "Predicted resources, multipliers at work, and seconds of `build`, "
+        "of `simulate` with eight frames (with the C++ build), of the same again, and of `synth`.",
+        ["case", "board", "DSP", "BRAM18", "LUT", "multipliers at work", "build", "simulate",
+         "again", "synth"], rows)
 
 
-def speed(kept: Mapping[str, Figures]) -> str:
+def speed(kept: Kept) -> str:
     """The rows of the strongest published tool, within its DSPs and LUTs."""
     rows = []
-    for name, figures in kept.items():
-        if not figures["bars"]:
+    for name, (build, simulation) in _with(kept, "build", "simulation"):
+        if not build["bars"]:
             continue
-        (row,) = figures["networks"].values()
-        synthesis, total, caps = figures.get("synthesis"), figures["total"], figures["caps"]
-        counted = [f"{synthesis[key]:,} of {cap:,} (predicted {total[key]:,})"
-                   for key, cap in zip(("dsp", "lut"), caps, strict=True)] if synthesis else [
-                       "not measured"] * 2
-        interval, latency = row["interval"][1], row["latency"][1]
-        floor = row["macs"] / (2 * caps[0])
-        rows.append([name, f"{interval:,} ({figures['bars'][0]:,})",
-                     f"{latency:,} ({figures['bars'][1]:,})", f"{interval / floor:.2f}", *counted,
+        (said,), (found,) = build["networks"].values(), simulation["networks"].values()
+        synthesis = kept[name].get("synthesis", {}).get("synthesis")
+        counted = [f"{synthesis[key]:,} of {cap:,} (predicted {build['total'][key]:,})"
+                   for key, cap in zip(("dsp", "lut"), build["caps"], strict=True)
+                   ] if synthesis else ["not measured"] * 2
+        interval, latency = found["interval_cycles"], found["latency_cycles"]
+        floor = said["macs"] / (2 * build["caps"][0])
+        rows.append([name, f"{interval:,} ({build['bars'][0]:,})",
+                     f"{latency:,} ({build['bars'][1]:,})", f"{interval / floor:.2f}", *counted,
                      *PEER[name]])
-    if not rows:
-        return ""
-    return ("## Speed within the published DSPs and LUTs\n\nSimulated cycles, the bar in brackets. "
-            "The floor is MACs / (2 x DSPs), every DSP making two products every cycle; "
-            "multipliers of LUTs go below it. DSPs and LUTs are Yosys' counts. The last two "
-            "columns are fpgaConvNet's (MLPerf Tiny v1.1): the interval of its folding, and the "
-            "measured cycles of one inference on the board, software included.\n\n"
-            + table(["row", "interval", "first-frame latency", "interval / floor", "DSP", "LUT",
-                     "fpgaConvNet interval", "its inference"], rows))
+    return section(
+        "Speed within the published DSPs and LUTs", "Simulated cycles, the bar in brackets. The "
+        "floor is MACs / (2 x DSPs), every DSP making two products every cycle; multipliers of "
+        "LUTs go below it. DSPs and LUTs are Yosys' counts. The last two columns are fpgaConvNet's "
+        "(MLPerf Tiny v1.1): the interval of its folding, and the measured cycles of one inference "
+        "on the board, software included.",
+        ["row", "interval", "first-frame latency", "interval / floor", "DSP", "LUT",
+         "fpgaConvNet interval", "its inference"], rows)
 
 
-def sight(figures: Figures) -> str:
+def costs(kept: Kept) -> str:
+    """Predictions beside counts, of every build that was synthesised."""
+    rows, pairs = [], []
+    for name, (build, found) in _with(kept, "build", "synthesis"):
+        said, counted = build["total"], found["synthesis"]
+        pairs.append((said, counted))
+        rows.append([name, build["board"],
+                     *(f"{said[kind]:,} / {counted[kind]:,}" for kind in ("dsp", "bram18")),
+                     *(cell for kind in ("lut", "ff") for cell in (
+                         f"{said[kind]:,} / {counted[kind]:,}",
+                         f"{100 * difference(said, counted, kind):+.1f} %"))])
+    return section(
+        "Costs, predicted and counted", f"Predicted / counted by Yosys, of {len(rows)} builds. "
+        "None of them was used to calibrate the formulas: single components were "
+        f"(`benchmarks/calibration.json`). {summary(pairs)}",
+        ["build", "board", "DSP", "BRAM18", "LUT", "off", "FF", "off"], rows)
+
+
+def clock(kept: Kept) -> str:
+    """Designs placed and routed."""
+    rows = []
+    for name, (found,) in _with(kept, "synthesis"):
+        if route := found["synthesis"]["route"]:
+            first, last = route["path"][0]["signal"], route["path"][-1]["signal"]
+            routing = sum(step["delay_ns"] for step in route["path"] if step["kind"] == "routing")
+            total = sum(step["delay_ns"] for step in route["path"])
+            rows.append([name, found["synthesis"]["target"],
+                         f"{found['synthesis']['fmax_mhz']} ({GOAL_MHZ})",
+                         *(route["used"].get(cell, 0) for cell in (
+                             "TRELLIS_COMB", "TRELLIS_FF", "MULT18X18D", "DP16KD")),
+                         f"`{first}` to `{last}`", f"{total:.1f} ({routing:.1f})"])
+    return section(
+        "Clock", "Placed and routed by nextpnr-ecp5, speed grade 6, ports on any pins, one seed; "
+        "the bar in brackets. Of the slowest path, nanoseconds, and in brackets those in wires.",
+        ["design", "device", "MHz", "LUTs and carries", "FF", "MULT18X18D", "DP16KD",
+         "slowest path", "ns"], rows)
+
+
+def longest_paths(kept: Kept) -> str:
+    """Cells between two registers in every distinct module."""
+    rows, lines = [], []
+    for name, (found,) in _with(kept, "synthesis"):
+        modules = found["synthesis"]["modules"]
+        lengths = paths.lengths(modules)
+        if not lengths:
+            continue
+        middle = paths.median(modules)
+        over = [module for module, length in lengths.items() if length > middle * 4 / 3]
+        rows.append([name, len(lengths), middle, f"{middle * 4 / 3:.1f}", max(lengths.values()),
+                     ", ".join(f"{module} {lengths[module]}" for module in over) or "none"])
+        lines.append(f"- {name}: " + ", ".join(
+            f"{f'**{module}**' if module in over else module} {length}"
+            for module, length in sorted(lengths.items(), key=lambda item: -item[1])))
+    found = section(
+        "Longest paths", "Cells between two registers, of every distinct module (`synth_ecp5`, "
+        "`ltp`). None should be more than a third longer than the median of those that multiply.",
+        ["design", "modules", "median of multiplying", "a third more", "longest", "beyond it"],
+        rows)
+    return "\n".join([found, *lines]) + "\n" if rows else ""
+
+
+def sight(kept: Kept) -> str:
     """The verdicts on labelled patches."""
-    return ("## What the hardware sees\n\nR-Net on the 200 labelled patches of scikit-image's "
-            f"`lfw_subset`, from the simulated hardware ({figures['mismatches']} mismatches with "
-            f"the golden model): {figures['agree']} of {figures['patches']} verdicts are those of "
-            f"onnxruntime on the float model. Right are {figures['right']}; of the float model's, "
-            f"{figures['float_right']}.\n")
+    return "\n".join(
+        "## What the hardware sees\n\nR-Net on the 200 labelled patches of scikit-image's "
+        f"`lfw_subset`, from the simulated hardware ({found['mismatches']} mismatches with the "
+        f"golden model): {found['agree']} of {found['patches']} verdicts are those of onnxruntime "
+        f"on the float model. Right are {found['right']}; of the float model's, "
+        f"{found['float_right']}.\n" for _, (found,) in _with(kept, "verdicts"))
 
 
-def write_results(path: pathlib.Path, kept: Mapping[str, Figures], sources: str) -> None:
+def commands(kept: Kept) -> str:
+    """How each part was measured, and on which tree."""
+    lines = [f"- {name}, {part}: `{figures['command']}`, on {figures['tree']}"
+             for name, record in kept.items() for part, figures in record.items()]
+    return ("## Commands\n\n`PYTHONPATH=models:benchmarks python benchmarks/bench.py NAME` "
+            "measures one of these where what it is made from has changed: the sources of a build; "
+            "the Verilog, and the sources that simulate or synthesise it, of the others. Behind "
+            "each stands the commit that it was measured on.\n\n" + "\n".join(lines) + "\n")
+
+
+# Each gives nothing where nothing of its kind is kept.
+SECTIONS = (exactness, cost, speed, costs, clock, longest_paths, sight, commands)
+
+
+def write_results(path: pathlib.Path, kept: Kept, *, stale: Sequence[str]) -> None:
     """The whole document."""
-    stale = [name for name, figures in kept.items() if figures["tree"] != sources]
-    machine = ", ".join(sorted({figures["machine"] for figures in kept.values()}))
-    note = ("\nMeasured on other sources than the present ones: " + ", ".join(stale) + ".\n"
-            if stale else "")
-    accelerators = {name: figures for name, figures in kept.items() if "networks" in figures}
-    parts = [HEADER.format(machine=machine, stale=note), exactness(accelerators),
-             cost(accelerators), speed(accelerators)]
-    if "lfw_subset" in kept:
-        parts.append(sight(kept["lfw_subset"]))
-    commands = "\n".join(f"- {name}: `{figures['command']}`" for name, figures in kept.items())
-    parts.append("## Commands\n\n`PYTHONPATH=models python benchmarks/bench.py NAME` measures one "
-                 f"of these where its sources have changed:\n\n{commands}\n")
+    machine = "; ".join(sorted({figures["machine"] for record in kept.values()
+                                for figures in record.values()}))
+    note = f"\nOf other sources than the present ones: {', '.join(stale)}.\n" if stale else ""
+    parts = [HEADER.format(machine=machine, stale=note), *(section(kept) for section in SECTIONS)]
     path.write_text("\n".join(part for part in parts if part))
