@@ -141,17 +141,16 @@ class NetworkControl:
     def resources(self, device: Device) -> Resources:
         """What the component takes."""
         page = self.axi.address_width - _PAGE_BITS
-        frames, flight = self.in_flight.bit_length(), (self.in_flight + 2).bit_length()
+        frames = self.in_flight.bit_length()
         buffer = ceil_log2(self.buffers)
         inputs, outputs, weights = len(self.inputs), len(self.outputs), len(self.weights)
-        choice = page * (5 + self.buffers) // 5 + 10 * frames
+        choice = page * (5 + self.buffers) // 5 + 9 * frames
         load = 4 if self.load else 0
         return Resources(
-            lut=(79 + (inputs + outputs) * choice + weights * (page + 3 * frames // 2 + 1)
-                 + 5 * load),
+            lut=84 + (inputs + outputs) * choice + weights * (page + 4) + 3 * load,
             ff=(6 * 32 + 2 * frames + 7 + load + (inputs + outputs) * (page + buffer + 1)
-                + inputs * (2 * flight + frames + 1) + outputs * (flight + frames)
-                + weights * (page + 2 * flight + 2)))
+                + inputs * (3 * frames + 1) + outputs * 2 * frames
+                + weights * (page + 2 * frames + 2)))
 
     def create(self) -> "NetworkController":
         return NetworkController(self)
@@ -163,9 +162,10 @@ class NetworkController(wiring.Component):
     A start, while it does not run and with all base addresses set (0 is none), loads the weights if
     they have not been loaded since the reset, or are to be loaded anew. Then a frame begins as soon
     as it is released and the commands of the inputs of the one before have been taken; it is done
-    with the last response to its writes. Weights are asked for one frame ahead of that, released or
-    not, and those that are left over are the next frame's. After a stop, or an error of
-    :data:`FATAL`, no frame begins, and it runs until those that have begun are done.
+    with the last response to its writes. Its weights are asked for as it begins, a frame or more
+    before its input is used, and never for a frame that does not begin: at the end nothing is left
+    over. After a stop, or an error of :data:`FATAL`, no frame begins, and it runs until those that
+    have begun are done.
 
     The gate opens when all that is read for a frame has filled its queue, or has arrived, and stays
     so while a released frame waits before the engine.
@@ -241,20 +241,17 @@ class NetworkController(wiring.Component):
         spec = self._spec
         # A frame begins; commands to be made; those made and not done; frames before the engine.
         begin, stopping = Signal(), Signal()
-        count = range(spec.in_flight + 2)
         in_flight = Signal(range(spec.in_flight + 1))
-        due = {name: Signal(count, name=f"due_{name}", init=name.startswith("weights"))
+        due = {name: Signal.like(in_flight, name=f"due_{name}")
                for name in (*spec.reads, *spec.writes)}
-        open_ = {name: Signal(range(spec.in_flight + 3), name=f"open_{name}")
-                 for name in spec.reads}
-        waiting = [Signal(range(spec.in_flight + 1), name=f"waiting_{k}")
-                   for k in range(len(spec.inputs))]
+        open_ = {name: Signal.like(in_flight, name=f"open_{name}") for name in spec.reads}
+        waiting = [Signal.like(in_flight, name=f"waiting_{k}") for k in range(len(spec.inputs))]
 
         self._run(m, stopping, in_flight)
         self._load(m, stopping)
         self._begin(m, begin, stopping, in_flight, due)
-        for name in due:
-            self._command(m, name, begin, due[name], open_.get(name))
+        for name, count in due.items():
+            self._command(m, name, begin, count, open_.get(name))
         self._finish(m, begin, in_flight)
         self._open_gate(m, begin, waiting, due, open_)
         self._find_errors(m)

@@ -79,7 +79,8 @@ class PortMonitor(wiring.Component):
         owed = Signal(_BURSTS, name=f"{side}_owed")
         waited = Signal(range(self._timeout + 1), name=f"{side}_waited")
         waits = (asks | (owed != 0)) & ~moves & ~asked
-        m.d.sync += owed.eq(owed + asked - ends)
+        # An answer to what was asked for before a reset is owed to nobody.
+        m.d.sync += owed.eq(owed + asked - (ends & ((owed != 0) | asked)))
         with m.If(~waits):
             m.d.sync += waited.eq(0)
         with m.Elif(waited != self._timeout):

@@ -49,9 +49,9 @@ class RegisterFile(wiring.Component):
 
     Write address and data may come in any order; strobes count by the byte. What has no register,
     and a write to one in which nothing can be written, is answered with SLVERR and does nothing
-    else. A read is answered four cycles after its address at the earliest, a write two cycles after
-    the later of address and data; nothing leads from an input of the bus to an output within a
-    cycle. What the hardware sets in the cycle in which it is cleared stays set.
+    else. A read is answered three cycles after its address at the earliest, a write two cycles
+    after the later of address and data; nothing leads from an input of the bus to an output within
+    a cycle. What the hardware sets in the cycle in which it is cleared stays set.
 
     Parameters
     ----------
@@ -98,14 +98,13 @@ class RegisterFile(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        bus, width = self.bus, self._spec.address_width - 2
+        width = self._spec.address_width - 2
         write, word, data, strobe = self._take_write(m, width)
         for register, field in self._spec.fields:
             self._update(m, register, field, [
                 (write & (word == register.address // 4 + k), data, strobe)
                 for k in range(register.words)])
         self._answer_read(m, width)
-        m.d.comb += bus.awready.eq(~self._address_taken)
         if self._spec.interrupt:
             status, enable = (Cat(getattr(self, self._spec.find(name).port(field))
                                   for field in self._spec.find(name).fields)
@@ -116,11 +115,10 @@ class RegisterFile(wiring.Component):
     def _take_write(self, m, width):
         """Gather address and data, and answer; gives the cycle in which to write, and what."""
         bus = self.bus
-        self._address_taken = address_taken = Signal()
-        data_taken = Signal()
+        address_taken, data_taken = Signal(), Signal()
         word, data, strobe = Signal(width), Signal(32), Signal(4)
         write, writable = Signal(), Signal()
-        m.d.comb += [bus.wready.eq(~data_taken),
+        m.d.comb += [bus.awready.eq(~address_taken), bus.wready.eq(~data_taken),
                      write.eq(address_taken & data_taken & ~bus.bvalid)]
         with m.If(bus.awvalid & bus.awready):
             m.d.sync += [address_taken.eq(1), word.eq(bus.awaddr[2:])]
@@ -164,8 +162,8 @@ class RegisterFile(wiring.Component):
     def _answer_read(self, m, width):
         """Address, words of each page, page, answer: a cycle each."""
         bus = self.bus
-        word, known = Signal(width), Signal()
-        values = self._values(m, word)
+        word, known, latch = Signal(width), Signal(), Signal()
+        values = self._values(m, word, latch)
         pages = {}
         for page in sorted({address >> _PAGE for address in values}):
             pages[page] = chosen = Signal(32, name=f"page_{page}", reset_less=True)
@@ -179,7 +177,7 @@ class RegisterFile(wiring.Component):
                 with m.If(bus.arvalid):
                     m.next = "LOOK"
             with m.State("LOOK"):
-                m.d.comb += self._latch.eq(1)
+                m.d.comb += latch.eq(1)
                 m.next = "CHOOSE"
             with m.State("CHOOSE"):
                 found = _choose(pages, word[_PAGE:], max(0, width - _PAGE), 0)
@@ -190,9 +188,8 @@ class RegisterFile(wiring.Component):
                 m.d.sync += bus.rvalid.eq(0)
                 m.next = "WAIT"
 
-    def _values(self, m, word):
+    def _values(self, m, word, latch):
         """What each word reads, by its number."""
-        self._latch = latch = Signal()
         values = {}
         for register in self._spec.registers:
             bits = 0

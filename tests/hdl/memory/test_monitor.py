@@ -97,6 +97,21 @@ def test_one_side_does_not_hide_the_other():
     simulate(bench)
 
 
+@pytest.mark.parametrize("answer", [READ, WRITTEN])
+def test_late_answers(answer):
+    """Those to requests of before a reset."""
+    async def bench(ctx, dut):
+        show(ctx, dut, *answer)
+        for _ in range(3):
+            await ctx.tick()
+        show(ctx, dut)
+        for _ in range(3 * TIMEOUT):
+            await ctx.tick()
+            assert not ctx.get(dut.stalled)
+
+    simulate(bench)
+
+
 class NeverElaborated(PortMonitor):
     _MustUse__silence = True
 
