@@ -52,6 +52,13 @@ class Candidates:
         rows, which = np.unique(self.lanes, axis=0, return_inverse=True)
         return rows, which.reshape(-1)
 
+    @functools.cached_property
+    def grouped(self) -> tuple[np.ndarray, np.ndarray]:
+        """The foldings in the order of their rows of lanes, and where each row's begin."""
+        rows, which = self.keys
+        order = np.argsort(which, kind="stable")
+        return order, np.searchsorted(which[order], np.arange(len(rows)))
+
 
 @functools.lru_cache(maxsize=1024)
 def candidates(operator: Operator, device: Device) -> Candidates:
@@ -237,9 +244,11 @@ class Chooser:
         rows, which = node.keys
         price = node.amounts @ prices
         price[node.intervals > limit] = np.inf
-        order = np.argsort(price, kind="stable")
-        _, first = np.unique(which[order], return_index=True)
-        pick = order[first]
+        order, starts = node.grouped
+        sorted_price, group = price[order], which[order]
+        least = np.minimum.reduceat(sorted_price, starts)
+        cheapest = np.flatnonzero(sorted_price == least[group])
+        pick = order[cheapest[np.searchsorted(group[cheapest], np.arange(len(rows)))]]
         cost = price[pick]
         if k in self._forks:
             lanes = rows[:, node.inputs].tolist()
@@ -326,23 +335,28 @@ class Chooser:
         limits, picks = limits or {}, selection.picks.copy()
         most = np.maximum(amounts_of(budget), 1)
         used = amounts_of(selection.resources)
-        best = float("inf"), 0, 0
+        if (used <= most).all():
+            return selection
+        stages = range(*self.stages.indices(len(self.nodes)))
+        same = [np.flatnonzero((node.keys[1] == node.keys[1][picks[k]])
+                               & (node.intervals <= limits.get(k, selection.limit)))
+                for k, node in ((k, self.nodes[k]) for k in stages)]
+        owners = np.repeat(np.arange(len(same)), [len(each) for each in same])
+        choices = np.concatenate(same)
+        amounts = np.concatenate([self.nodes[k].amounts[each]
+                                  for k, each in zip(stages, same, strict=True)])
+        taken = np.stack([self.nodes[k].amounts[picks[k]] for k in stages])
+        best = np.inf
         while (used > most).any():
-            before = best[0]
-            for k in range(*self.stages.indices(len(self.nodes))):
-                node = self.nodes[k]
-                same = np.flatnonzero((node.keys[1] == node.keys[1][picks[k]])
-                                      & (node.intervals <= limits.get(k, selection.limit)))
-                shares = (used - node.amounts[picks[k]] + node.amounts[same]) / most
-                scores = np.maximum(shares - 1, 0).sum(axis=1) + 1e-3 * shares.max(axis=1)
-                least = int(np.argmin(scores))
-                if scores[least] < best[0]:
-                    best = float(scores[least]), k, int(same[least])
-            score, k, pick = best
-            if score == before or pick == picks[k]:
+            shares = (used - taken[owners] + amounts) / most
+            scores = np.maximum(shares - 1, 0).sum(axis=1) + 1e-3 * shares.max(axis=1)
+            least = int(np.argmin(scores))
+            if scores[least] >= best:
                 break
-            used = used - self.nodes[k].amounts[picks[k]] + self.nodes[k].amounts[pick]
-            picks[k] = pick
+            best, owner = scores[least], owners[least]
+            used = used - taken[owner] + amounts[least]
+            taken[owner] = amounts[least]
+            picks[stages[owner]] = choices[least]
         return self._selection(picks, selection.limit)
 
     def engine(self, selection: Selection, places: Places | None = None) -> Engine:
