@@ -19,6 +19,8 @@ __all__ = ["Decider", "Decision"]
 
 TIGHTENINGS = 24  # of intervals, until latencies that were wanted are reached
 LATENCY_STEP = 0.93
+# Of its weight's share that each network gets at least: the first that can be reached.
+FLOORS = (0.5, 0.4, 0.3, 0.2, 0.1, 0.0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -219,20 +221,20 @@ class Decider:
     def _combine(self, fronts, times, bounds, room):
         """Selections and gap, or None; and warnings."""
         total = sum(self._weights)
-        for floored in ((True, False) if self._objective == "throughput" else (False,)):
+        for share in FLOORS if self._objective == "throughput" else (0.0,):
             kept = []
             for selections, time, bound, weight in zip(fronts, times, bounds, self._weights,
                                                        strict=True):
-                floor = 2 * time * total / weight if floored else ANY
+                floor = time * total / weight / share if share else ANY
                 kept.append([each for each in selections
                              if each.interval <= min(bound, floor)])
             options = [self._options(chooser, each, time) for chooser, each, time
                        in zip(self._choosers, kept, times, strict=True)]
             found = combine(options, room, objective=self._objective, weights=self._weights)
             if found is not None:
-                warnings = () if floored or self._objective != "throughput" else (
-                    "No split of the device gives every network half of its weight's share: the "
-                    "split is the best without that floor.",)
+                warnings = () if self._objective != "throughput" or share == FLOORS[0] else (
+                    f"No split of the device gives every network {FLOORS[0]:.0%} of its weight's "
+                    f"share: the split is the best that gives each {share:.0%}.",)
                 return (tuple(each[k] for each, k in zip(kept, found.picks, strict=True)),
                         found.gap), warnings
         return None, ()

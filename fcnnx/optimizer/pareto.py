@@ -18,12 +18,14 @@ __all__ = ["ANY", "fastest", "fit", "front", "latency_of", "lower_latency", "sma
 ANY = 1 << 40  # cycles: no limit
 ROUNDS = 16  # of prices
 STEEPNESS = 2.0  # what is short becomes dearer by so much a round
-# Prices of a front's points, as shares of the budget: all alike, and each scarce kind dear.
+# Prices of a front's points, as shares of the budget: all alike, and each scarce kind dear; all of
+# it once more with block RAM dear, which weights are put into where it is cheap.
 NO_LEANING: Mapping[str, float] = {}
 SPARES_LUTS = {"lut": 8.0}
+SPARES_BLOCKS = {"bram18": 8.0}
 MIXES = (0.2, 0.4, 0.6, 0.8)  # of the DSPs that make all products
-LEANINGS = (NO_LEANING, {"dsp": 2.5}, {"dsp": 8.0}, {"dsp": 40.0}, {"lut": 2.5}, SPARES_LUTS,
-            {"bram18": 8.0})
+LEANINGS = tuple({**leaning, **blocks} for blocks in (NO_LEANING, SPARES_BLOCKS) for leaning in (
+    NO_LEANING, {"dsp": 2.5}, {"dsp": 8.0}, {"dsp": 40.0}, {"lut": 2.5}, SPARES_LUTS))
 
 
 def base_prices(budget: Resources, leaning: Mapping[str, float] = NO_LEANING) -> np.ndarray:
@@ -120,7 +122,7 @@ def _mixed(chooser: Chooser, selection: Selection, budget: Resources,
            leaning: Mapping[str, float]) -> Iterator[Selection]:
     """Where look-up tables are dear, the same with some of its multipliers made of them: prices
     choose all of one kind, or of the other."""
-    if leaning != SPARES_LUTS:
+    if leaning.get("lut") != SPARES_LUTS["lut"]:
         return
     for share in MIXES:
         most = dataclasses.replace(budget, dsp=int(share * selection.resources.dsp))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import re
 
 import pytest
 
@@ -104,6 +105,15 @@ def test_latency_targets_are_kept():
                 targets=targets(f"a={wanted}ms"))
     assert made.networks[0].latency_cycles <= free.networks[0].latency_cycles / 4
     assert made.resources.share(made.budget) > free.resources.share(free.budget)
+
+
+def test_a_floor_that_cannot_be_reached_is_lowered():
+    """Nobody starves because half of each share is too much."""
+    made = plan(PAIR, BOARD, caps={"dsp": 60, "lut": 3500})
+    (warning,) = made.warnings
+    said = int(re.search(r"gives each (\d+)%", warning)[1]) / 100
+    least = min(row.alone_cycles / row.interval_cycles for row in made.networks)
+    assert 0 < said / 2 <= least < 0.5 / 2
 
 
 def test_a_crowded_device_is_warned_of():
