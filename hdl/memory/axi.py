@@ -12,7 +12,7 @@ __all__ = ["BOUNDARY", "COMMAND_BURSTS", "Axi"]
 
 # Bytes: no burst crosses a multiple of these (AMBA AXI4, A3.4.1).
 BOUNDARY = 4096
-# Bits of the number of bursts in a command.
+# Bits of the number of bursts in a command, unless told otherwise.
 COMMAND_BURSTS = 20
 
 
@@ -28,6 +28,8 @@ class Axi:
         Bits of a byte's address.
     burst_beats : :class:`int`
         Words of the longest burst that the other side takes, 256 or fewer.
+    command_bits : :class:`int`
+        Of the number of bursts in a command.
 
     Raises
     ------
@@ -38,6 +40,7 @@ class Axi:
     data_width: int
     address_width: int = 32
     burst_beats: int = 256
+    command_bits: int = COMMAND_BURSTS
 
     def __post_init__(self) -> None:
         if not 32 <= self.data_width <= 1024 or self.data_width & self.data_width - 1:
@@ -63,7 +66,7 @@ class Axi:
     @property
     def command_layout(self) -> data.StructLayout:
         """So many bursts, one or more, from this address on; a multiple of the burst's bytes."""
-        return data.StructLayout({"address": self.address_width, "bursts": COMMAND_BURSTS})
+        return data.StructLayout({"address": self.address_width, "bursts": self.command_bits})
 
     @property
     def read_signature(self) -> wiring.Signature:

@@ -7,7 +7,7 @@ from amaranth.utils import ceil_log2
 
 from ..device import Device, Resources
 from ..streams import OutputQueue
-from .axi import COMMAND_BURSTS, Axi
+from .axi import Axi
 
 
 __all__ = ["BUFFERABLE", "INCREMENTING", "SIDE_PLACES", "BurstWalk", "RequestChannel",
@@ -60,14 +60,16 @@ class BurstWalk(wiring.Component):
     def cost(axi: Axi, *, burst: int) -> Resources:
         """What it takes, on any device."""
         bits = axi.address_width - ceil_log2(burst * axi.word_bytes)
-        return Resources(lut=bits + 2 * COMMAND_BURSTS + 6, ff=2 * (bits + COMMAND_BURSTS + 1))
+        return Resources(lut=bits + 2 * axi.command_bits + 6,
+                         ff=2 * (bits + axi.command_bits + 1))
 
     def elaborate(self, platform):
         m = Module()
         low = self._low
         waiting, load = Signal(), Signal()
         start, place = (Signal(len(self.address) - low, reset_less=True) for _ in range(2))
-        bursts, left = (Signal(COMMAND_BURSTS, reset_less=True) for _ in range(2))
+        bursts, left = (Signal.like(self.command.payload.bursts, reset_less=True)
+                        for _ in range(2))
         m.d.comb += [
             self.command.ready.eq(~waiting),
             self.address[low:].eq(place),

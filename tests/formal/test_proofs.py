@@ -1,0 +1,59 @@
+"""What holds in all that can happen, at small sizes; and that seeded mistakes are found."""
+
+import pytest
+from ports import ReadHarness, WalkHarness, WriteHarness
+from properties import BufferHarness, QueueHarness, SchedulerHarness, TurnsHarness
+from prover import decide, mutation
+
+from fcnnx.hdl import streams
+from fcnnx.hdl.memory import arbiter, channel, reader, scheduler, writer
+from fcnnx.hdl.operators import plumbing
+
+
+PORT = {"bursts": (2, 2), "places": (2, 2), "outstanding": 2, "table": (0, 1)}
+SEVERAL = {"bursts": (2, 1), "places": (3, 2), "outstanding": 3, "table": (0, 1)}
+TABLE = {"table": (0, 1, 0, 2)}
+
+
+@pytest.mark.parametrize(("harness", "sizes"), [
+    (QueueHarness, {"places": 3, "stages": 0}),
+    (QueueHarness, {"places": 4, "stages": 1}),
+    (BufferHarness, {"places": 4}),
+    (SchedulerHarness, TABLE),
+    (TurnsHarness, {"count": 3}),
+    (WalkHarness, {"burst": 256}),
+    (ReadHarness, PORT),
+    (WriteHarness, PORT),
+])
+def test_proved(harness, sizes):
+    assert decide(harness(**sizes), timeout=300).result == "proved"
+
+
+@pytest.mark.parametrize(("harness", "sizes", "module", "old", "new"), [
+    (QueueHarness, {"places": 3, "stages": 0}, streams,
+     "queue.r_en.eq(self.o.ready)", "queue.r_en.eq(1)"),
+    (QueueHarness, {"places": 3, "stages": 0}, streams,
+     "left >= self.need", "left + 1 >= self.need"),
+    (BufferHarness, {"places": 4}, plumbing,
+     "m.d.comb += self.i.ready.eq(queue.enough)\n", "m.d.comb += self.i.ready.eq(1)\n"),
+    (SchedulerHarness, TABLE, scheduler,
+     "self.select & self.requests & self.room)", "self.select & self.requests)"),
+    (SchedulerHarness, TABLE, scheduler,
+     "following == len(table) - 1", "following == len(table) - 2"),
+    (TurnsHarness, {"count": 3}, arbiter,
+     "~(self.select | (self.select - 1))", "~(self.select - 1)"),
+    (WalkHarness, {"burst": 256}, channel,
+     "waiting & (~self.active | (self.take & self.last))", "waiting & ~self.active"),
+    (ReadHarness, {**SEVERAL, "aspect": "places"}, reader,
+     "beyond >= 0", "beyond >= -1"),
+    (ReadHarness, {**SEVERAL, "aspect": "words"}, reader,
+     "order.o.ready.eq(came & last)", "order.o.ready.eq(came)"),
+    (WriteHarness, {**SEVERAL, "aspect": "places"}, writer,
+     "beyond >= 0", "beyond >= -1"),
+    (WriteHarness, {**SEVERAL, "aspect": "words"}, writer,
+     "words.o.ready.eq(side.wready)", "words.o.ready.eq(1)"),
+])
+def test_refuted(harness, sizes, module, old, new):
+    with mutation(module, old, new):
+        verdict = decide(harness(**sizes))
+    assert verdict.result == "refuted"
