@@ -10,7 +10,7 @@ from fcnnx import boards, folder
 from fcnnx.errors import BadInput, Problem
 from fcnnx.frontend import Imported, import_models
 from fcnnx.generate import generate
-from fcnnx.optimizer import Target, plan
+from fcnnx.optimizer import Target, check_io, plan
 from fcnnx.options import Named, PathLike, model_sources
 from fcnnx.report import figures
 from fcnnx.report.files import REPORT, texts
@@ -70,7 +70,8 @@ def build(models: Named, *, board: str, out: PathLike | None = None, calibration
           shapes: Named = (), targets: Named = (), objective: str = "throughput",
           dsp: int | None = None, bram18: int | None = None, lut: int | None = None,
           clock: float | None = None, headroom: float = 0.0, io: str = "stream",
-          plan_only: bool = False, force: bool = False, progress: Progress = silent) -> Build:
+          bandwidth: float | None = None, schedule: str = "cyclic", plan_only: bool = False,
+          force: bool = False, progress: Progress = silent) -> Build:
     """Make one accelerator of some networks, in a folder of its own.
 
     Parameters
@@ -92,8 +93,12 @@ def build(models: Named, *, board: str, out: PathLike | None = None, calibration
         In MHz; the board's own where it is None.
     headroom : :class:`float`
         Percent of the device to leave free.
-    io : ``"stream"``
-        Inputs and outputs are streams at the top.
+    io : ``"stream"`` or ``"dram"``
+        Inputs and outputs are streams at the top, or cross the board's memory.
+    bandwidth : :class:`float` or None
+        Of the memory to use at most, in GB/s.
+    schedule : ``"cyclic"`` or ``"round-robin"``
+        How memory ports serve their streams: by tables that are proven, or in turn.
     plan_only : :class:`bool`
         Decide everything, and write no Verilog.
     force : :class:`bool`
@@ -112,15 +117,13 @@ def build(models: Named, *, board: str, out: PathLike | None = None, calibration
     sources = _attempt(problems, model_sources, models, calibration, shapes) or ()
     chosen = _attempt(problems, boards.get, board)
     wanted = _attempt(problems, _targets, targets)
-    if io != "stream":
-        problems.append(Problem(where="--io", reason=f"Inputs and outputs cannot be {io!r} yet.",
-                                remedy="Leave it out, or use stream."))
+    _attempt(problems, check_io, chosen, io, bandwidth, schedule)
     if problems or chosen is None or wanted is None:
         raise BadInput(*problems)
     options = {"models": models, "board": board, "out": out, "calibration": calibration,
                "shape": shapes, "targets": targets, "objective": objective, "dsp": dsp,
                "bram18": bram18, "lut": lut, "clock": clock, "headroom": headroom or None,
-               "io": io, "plan_only": plan_only}
+               "io": io, "bandwidth": bandwidth, "schedule": schedule, "plan_only": plan_only}
     given = {"dsp": dsp, "bram18": bram18, "lut": lut}
     caps = {kind: cap for kind, cap in given.items() if cap is not None}
     place = pathlib.Path(out or pathlib.Path("build") / "_".join(each.name for each in sources))
@@ -131,7 +134,8 @@ def build(models: Named, *, board: str, out: PathLike | None = None, calibration
         imported = import_models(sources)
         decided = plan([each.network for each in imported], chosen, targets=wanted,
                        objective=objective, caps=caps, headroom_percent=headroom,
-                       clock_mhz=clock, progress=progress)
+                       clock_mhz=clock, io=io, bandwidth_gbps=bandwidth, schedule=schedule,
+                       progress=progress)
         report = figures.report(decided) | {"plan_only": plan_only, "reproduction": reproduction(
             options, {source.name: source.path for source in sources})}
         with folder.new_build(place, force=force) as partial:
@@ -140,7 +144,7 @@ def build(models: Named, *, board: str, out: PathLike | None = None, calibration
             _write_models(partial / MODELS, imported)
             if not plan_only:
                 progress("Generating the Verilog")
-                generate(decided.accelerator, partial)
+                generate(decided.accelerator, partial, decided.digest)
             progress("Drawing the report")
             for name, text in texts(report).items():
                 (partial / name).write_text(text, encoding="utf-8")

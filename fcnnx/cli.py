@@ -82,8 +82,9 @@ def build(*, models: Texts, board: str, out: pathlib.Path | None = None,
           objective: Literal["throughput", "fairness", "resources"] = "throughput",
           dsp: int | None = None, bram18: int | None = None, lut: int | None = None,
           clock: float | None = None, headroom: float = 0.0,
-          io: Literal["stream", "dram"] = "stream", plan_only: Flag = False, force: Flag = False,
-          json: Flag = False) -> int:
+          io: Literal["stream", "dram"] = "stream", bandwidth: float | None = None,
+          schedule: Literal["cyclic", "round-robin"] = "cyclic", plan_only: Flag = False,
+          force: Flag = False, json: Flag = False) -> int:
     """Make one accelerator of some networks.
 
     Parameters
@@ -114,7 +115,12 @@ def build(*, models: Texts, board: str, out: pathlib.Path | None = None,
     headroom
         Percent of the device to leave free.
     io
-        What the networks' inputs and outputs are: streams at the top.
+        What the networks' inputs and outputs are: streams at the top, or frames in the board's
+        memory.
+    bandwidth
+        Of the memory to use at most, in GB/s.
+    schedule
+        How memory ports serve their streams: by tables that are solved and proven, or in turn.
     plan_only
         Decide everything, and write no Verilog.
     force
@@ -128,7 +134,8 @@ def build(*, models: Texts, board: str, out: pathlib.Path | None = None,
         result = build_accelerator(
             models, board=board, out=out, calibration=calibration, shapes=shape, targets=targets,
             objective=objective, dsp=dsp, bram18=bram18, lut=lut, clock=clock, headroom=headroom,
-            io=io, plan_only=plan_only, force=force, progress=steps)
+            io=io, bandwidth=bandwidth, schedule=schedule, plan_only=plan_only, force=force,
+            progress=steps)
     if json:
         _print_json(result.report)
     else:

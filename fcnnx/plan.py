@@ -17,16 +17,22 @@ from fcnnx.errors import BadInput, Problem
 from fcnnx.hdl.accelerator import Accelerator
 from fcnnx.hdl.device import Device, Resources
 from fcnnx.hdl.engine import Engine, Source, Stage
+from fcnnx.hdl.memory.axi import Axi
+from fcnnx.hdl.memory.port import MemoryPort, MemoryStream
 from fcnnx.hdl.operator import Constants, FeatureMap, StreamShape
 from fcnnx.hdl.operators import OPERATORS
 from fcnnx.hdl.operators.requantize import Requantization
+from fcnnx.hdl.system import EngineMemory, FrameStream, MemorySystem
+from fcnnx.memory import MemoryTiming
 from fcnnx.network import Port
+from fcnnx.schedule import PortSchedule, Schedule, StreamSchedule
 
 
 __all__ = ["FILE", "WEIGHTS", "FrontPoint", "NetworkPlan", "Plan", "StagePlan"]
 
 
-VERSION = 1
+VERSION = 2
+NOTHING = Resources()
 FILE, WEIGHTS = "plan.json", "weights.npz"
 
 
@@ -149,6 +155,12 @@ class Plan:
     objective : :class:`str`
     gap : :class:`float`
         Proven distance of the combination of networks to the best, as a share.
+    memory : :class:`MemoryTiming` or None
+        What is known of the memory that the accelerator reaches, if it does.
+    schedule : :class:`Schedule` or None
+        How its ports serve their streams.
+    memory_resources : :class:`Resources`
+        What all between the engines and the memory takes.
     warnings : tuple of :class:`str`
         Of no single network.
     seconds : :class:`float`
@@ -163,13 +175,16 @@ class Plan:
     networks: tuple[NetworkPlan, ...]
     objective: str
     gap: float
+    memory: MemoryTiming | None = None
+    schedule: Schedule | None = None
+    memory_resources: Resources = NOTHING
     warnings: tuple[str, ...] = ()
     seconds: float = dataclasses.field(default=0.0, compare=False)
 
     @property
     def resources(self) -> Resources:
-        """Of all networks."""
-        return sum((network.resources for network in self.networks), Resources())
+        """Of all networks, and of what they share."""
+        return sum((network.resources for network in self.networks), self.memory_resources)
 
     @functools.cached_property
     def digest(self) -> str:
@@ -208,8 +223,9 @@ class Plan:
 
 
 TYPES: dict[str, type] = OPERATORS | {each.__name__: each for each in (
-    Accelerator, Device, Engine, FeatureMap, NetworkPlan, Plan, Port, Requantization, Resources,
-    Source, Stage, StagePlan, StreamShape)}
+    Accelerator, Axi, Device, Engine, EngineMemory, FeatureMap, FrameStream, MemoryPort,
+    MemoryStream, MemorySystem, MemoryTiming, NetworkPlan, Plan, Port, PortSchedule,
+    Requantization, Resources, Schedule, Source, Stage, StagePlan, StreamSchedule, StreamShape)}
 UNSTORED = {"seconds", "front", "faster"}
 
 

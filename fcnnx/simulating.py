@@ -69,7 +69,7 @@ def simulate(build: PathLike, *, inputs: Arrays | PathLike | None = None,
         Of each network; where it is None, as many as the inputs have, or 8. Where the inputs have
         fewer they come again.
     stalls : :class:`int` or None
-        Seed of random stalls at both ends of the accelerator.
+        Seed of random stalls at both ends of the accelerator, or of its memory.
     waves : path or None
         Where to write all signals, an FST file.
     simulator : ``"verilator"`` or ``"icarus"``
@@ -99,9 +99,12 @@ def simulate(build: PathLike, *, inputs: Arrays | PathLike | None = None,
         progress("Quantising the inputs")
         integers = {(name, tensor): values for name, host in hosts.items()
                     for tensor, values in host.quantize(given[name]).items()}
-        result = prove(place, decided.accelerator, integers, wanted, stalls=stalls,
-                       waves=None if waves is None else pathlib.Path(waves), simulator=simulator,
-                       progress=progress)
+        if decided.memory is not None and simulator != "verilator":
+            raise BadInput(Problem(where="--simulator", reason="A build that reaches a memory is "
+                                   f"not simulated by {simulator}.", remedy="Use verilator."))
+        result = prove(place, decided.accelerator, integers, wanted, memory=decided.memory,
+                       stalls=stalls, waves=None if waves is None else pathlib.Path(waves),
+                       simulator=simulator, progress=progress)
         found = {f"{name}/{tensor}": values for name, host in hosts.items()
                  for tensor, values in host.dequantize({
                      stream: values[:wanted[name]]

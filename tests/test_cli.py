@@ -155,9 +155,9 @@ def test_two_models_of_one_name(refused, small, tmp_path):
 
 def test_all_options_at_once(refused, small):
     errors = refused("--models", small, small, "--board", "zedbord", "--targets", "small=fast",
-                     "--io", "dram", "--shape", "x=none")
+                     "--bandwidth", "0", "--shape", "x=none")
     assert [error.split(":")[0] for error in errors] == [
-        "--models", "--shape x", "--board", "--targets", "--io"]
+        "--models", "--shape x", "--board", "--targets", "--bandwidth"]
 
 
 def test_unknown_target_and_bad_target(refused, small):
@@ -189,9 +189,15 @@ def test_options_out_of_range(refused, small, option, value):
     assert value.split(".")[0] in error
 
 
-def test_dram_is_refused(refused, small):
-    assert refused("--models", small, "--board", "zedboard", "--io", "dram") == [
-        "--io: Inputs and outputs cannot be 'dram' yet. Leave it out, or use stream."]
+def test_a_board_without_memory(refused, small):
+    assert refused("--models", small, "--board", "ulx3s-85f", "--io", "dram") == [
+        "--io: ulx3s-85f has no memory that its fabric reaches. Use --io stream, or another board."]
+
+
+def test_a_memory_that_moves_nothing(refused, small):
+    assert refused("--models", small, "--board", "zedboard", "--io", "dram",
+                   "--bandwidth", "0") == [
+        "--bandwidth: A memory of 0 GB/s moves nothing. Give more than 0."]
 
 
 @pytest.mark.parametrize("words", [

@@ -83,7 +83,7 @@ def swap_weights(folder):
     (lambda folder: (folder / FILE).write_text("[]"), "This is not a plan"),
     (lambda folder: (folder / WEIGHTS).write_bytes(b"PK"), "The file was edited, or is damaged"),
     (lambda folder: edit(folder / FILE, lambda document: document.update(version=0)),
-     "The plan is of version 0, and this is made for version 1"),
+     "The plan is of version 0, and this is made for version 2"),
     (lambda folder: edit(folder / FILE, lambda document: document["plan"].update(clock_mhz=1)),
      "The file was edited: its digest is another"),
     (swap_weights, "are missing")])

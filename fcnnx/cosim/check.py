@@ -11,8 +11,10 @@ import numpy as np
 
 from fcnnx.cosim.beats import from_words, words_of
 from fcnnx.cosim.simulation import Measurement, Run, measure, run
+from fcnnx.cosim.system import MemoryRun, run_with_memory
 from fcnnx.hdl.accelerator import Accelerator
 from fcnnx.hdl.engine import Engine, Source, run_stages
+from fcnnx.memory import MemoryTiming
 
 
 __all__ = ["Check", "Difference", "Golden", "SimulationResult", "check", "first_difference",
@@ -73,7 +75,8 @@ class Difference:
                 f"{self.found} instead of {self.expected}.")
 
 
-def check(result: Run, inputs: Inputs, golden: Mapping[str, Golden]) -> dict[str, Check]:
+def check(result: Run | MemoryRun, inputs: Inputs,
+          golden: Mapping[str, Golden]) -> dict[str, Check]:
     """Compare all whole frames that left each engine; inputs that came again are expected to give
     the same again."""
     checks = {}
@@ -92,19 +95,25 @@ def check(result: Run, inputs: Inputs, golden: Mapping[str, Golden]) -> dict[str
 
 
 def _inputs_of(engine: Engine, inputs: Inputs) -> dict[str, np.ndarray]:
-    return {name: inputs[engine.name, name] for name, _ in engine.inputs}
+    """Those that are given, and the weights that come with every frame."""
+    given = {name: inputs[engine.name, name] for name, _ in engine.inputs
+             if (engine.name, name) in inputs}
+    count = len(next(iter(given.values())))
+    return given | {name: np.broadcast_to(frame, (count, *frame.shape))
+                    for name, frame in engine.weight_frames.items()}
 
 
-def first_difference(folder: Path, accelerator: Accelerator, inputs: Inputs,
-                     frames: Mapping[str, int], engine: Engine, *, stalls: int | None = None,
-                     simulator: str = "verilator",
-                     progress: Callable[[str], None] = lambda step: None,
-                     patience: int = 2_000_000) -> Difference | None:
+def first_difference(folder: Path, accelerator: Accelerator, inputs: Inputs, engine: Engine,
+                     rerun: Callable[[Path], object]) -> Difference | None:
     """Run it again, every stream of one engine written down, and compare stage after stage.
 
     Parameters
     ----------
-    As of :func:`fcnnx.cosim.simulation.run`.
+    folder, accelerator, inputs
+        As of :func:`prove`.
+    engine : :class:`Engine`
+    rerun : function
+        Runs the design of a folder as before.
     """
     with tempfile.TemporaryDirectory(prefix="fcnnx-") as name:
         rtl = Path(name) / "rtl"
@@ -115,8 +124,7 @@ def first_difference(folder: Path, accelerator: Accelerator, inputs: Inputs,
                 (rtl / path.name).symlink_to(path)
         text = (Path(folder) / "rtl" / f"{module}.v").read_text()
         (rtl / f"{module}.v").write_text(_with_probes(text, engine))
-        run(Path(name), accelerator, inputs, frames, stalls=stalls, simulator=simulator,
-            progress=progress, patience=patience)
+        rerun(Path(name))
         for stage, results in run_stages(engine.stages, _inputs_of(engine, inputs)):
             for k, expected in enumerate(results):
                 found = _read_probe(rtl, engine, Source(stage.name, k))
@@ -169,13 +177,13 @@ class SimulationResult:
 
     Parameters
     ----------
-    run : :class:`Run`
+    run : :class:`Run` or :class:`MemoryRun`
     checks, measurements : by engine
     differences : tuple of :class:`Difference`
         One for each engine with mismatches, where it could be found.
     """
 
-    run: Run
+    run: Run | MemoryRun
     checks: dict[str, Check]
     measurements: dict[str, Measurement]
     differences: tuple[Difference, ...] = ()
@@ -192,7 +200,7 @@ class SimulationResult:
             "cycles": self.run.cycles,
             "networks": {engine.name: self._network(engine)
                          for engine in self.run.accelerator.engines},
-            "memory": {"bytes": 0, "busy_cycles": 0, "utilisation": 0, "underruns": 0},
+            "memory": self.run.memory,
         }
 
     def _network(self, engine: Engine) -> dict[str, object]:
@@ -203,14 +211,14 @@ class SimulationResult:
         return dataclasses.asdict(self.checks[engine.name]) | {
             "interval_cycles": interval,
             "latency_cycles": self.measurements[engine.name].latency,
-            "starved_cycles": 0,
+            "starved_cycles": self.run.starved_cycles(engine.name),
             "mac_efficiency": round(macs / work, 4) if work else 0.0,
         }
 
 
 def prove(folder: Path, accelerator: Accelerator, inputs: Inputs, frames: Mapping[str, int], *,
-          golden: Mapping[str, Golden] | None = None, stalls: int | None = None,
-          waves: Path | None = None, simulator: str = "verilator",
+          golden: Mapping[str, Golden] | None = None, memory: MemoryTiming | None = None,
+          stalls: int | None = None, waves: Path | None = None, simulator: str = "verilator",
           progress: Callable[[str], None] = lambda step: None,
           patience: int = 2_000_000) -> SimulationResult:
     """Run a design, compare it with the golden model, and find where it first differs.
@@ -219,10 +227,24 @@ def prove(folder: Path, accelerator: Accelerator, inputs: Inputs, frames: Mappin
     ----------
     golden : by engine
         The networks; without, the engines themselves.
+    memory : :class:`MemoryTiming` or None
+        What the memory does, where the accelerator has one; then ``stalls`` is the seed of what is
+        random in it, 0 where it is None.
     others : as of :func:`fcnnx.cosim.simulation.run`.
+
+    Raises
+    ------
+    BadInput, TargetMissed
+        As those.
     """
-    result = run(folder, accelerator, inputs, frames, stalls=stalls, waves=waves,
-                 simulator=simulator, progress=progress, patience=patience)
+    def rerun(place: Path, *, waves: Path | None = None) -> Run | MemoryRun:
+        if memory is not None:
+            return run_with_memory(place, accelerator, inputs, frames, memory, seed=stalls or 0,
+                                   waves=waves, progress=progress, patience=patience)
+        return run(place, accelerator, inputs, frames, stalls=stalls, waves=waves,
+                   simulator=simulator, progress=progress, patience=patience)
+
+    result = rerun(folder, waves=waves)
     progress("Comparing with the golden model")
     checks = check(result, inputs,
                    golden or {engine.name: engine for engine in accelerator.engines})
@@ -230,9 +252,7 @@ def prove(folder: Path, accelerator: Accelerator, inputs: Inputs, frames: Mappin
     for engine in accelerator.engines:
         if checks[engine.name].mismatches:
             progress(f"Looking for the layer of {engine.name} that differs first")
-            found = first_difference(folder, accelerator, inputs, frames, engine, stalls=stalls,
-                                     simulator=simulator, progress=progress,
-                                     patience=patience)
+            found = first_difference(folder, accelerator, inputs, engine, rerun)
             differences += [found] if found else []
     return SimulationResult(run=result, checks=checks, measurements=measure(result),
                             differences=tuple(differences))

@@ -10,7 +10,9 @@ import numpy as np
 
 from fcnnx.cosim import icarus, verilator
 from fcnnx.cosim.job import Job
+from fcnnx.cosim.system import MemoryRun
 from fcnnx.hdl.accelerator import Accelerator
+from fcnnx.hdl.engine import Engine
 
 
 __all__ = ["Measurement", "Run", "measure", "run"]
@@ -44,6 +46,27 @@ class Run:
     def frames(self, engine: str) -> int:
         """Whole frames that have left an engine."""
         return min(len(frames) for (name, _), frames in self.outputs.items() if name == engine)
+
+    def frame_times(self, engine: Engine) -> tuple[np.ndarray, np.ndarray]:
+        """Cycles of the first beat into an engine, and of the last out of it, of each frame that
+        has left it."""
+        count = self.frames(engine.name)
+        inputs = self.accelerator.ports_of(engine, "input")
+        outputs = self.accelerator.ports_of(engine, "output")
+        begins = np.min([self.transfers[port.name][::port.shape.beats][:count]
+                         for port in inputs], axis=0)
+        ends = np.max([self.transfers[port.name][port.shape.beats - 1::port.shape.beats][:count]
+                       for port in outputs], axis=0)
+        return begins, ends
+
+    def starved_cycles(self, engine: str) -> int:
+        """Nothing starves an engine but who drives its streams."""
+        return 0
+
+    @property
+    def memory(self) -> dict[str, float]:
+        """What crossed the memory: there is none."""
+        return {"bytes": 0, "busy_cycles": 0, "utilisation": 0, "underruns": 0}
 
 
 def run(folder: Path, accelerator: Accelerator, inputs: Mapping[tuple[str, str], np.ndarray],
@@ -107,7 +130,7 @@ class Measurement:
     latency: int
 
 
-def measure(result: Run) -> dict[str, Measurement]:
+def measure(result: Run | MemoryRun) -> dict[str, Measurement]:
     """Times of each engine.
 
     The interval is the last one that equals the one before it; where there is none, the mean over
@@ -115,14 +138,9 @@ def measure(result: Run) -> dict[str, Measurement]:
     """
     measurements = {}
     for engine in result.accelerator.engines:
-        frames = result.frames(engine.name)
-        inputs = result.accelerator.ports_of(engine, "input")
-        outputs = result.accelerator.ports_of(engine, "output")
-        ends = np.max([result.transfers[port.name][port.shape.beats - 1::port.shape.beats][:frames]
-                       for port in outputs], axis=0)
-        first = min(int(result.transfers[port.name][0]) for port in inputs)
+        begins, ends = result.frame_times(engine)
         measurements[engine.name] = Measurement(interval=_interval(np.diff(ends)),
-                                                latency=int(ends[0]) - first)
+                                                latency=int(ends[0] - begins[0]))
     return measurements
 
 

@@ -103,6 +103,7 @@ class MemoryRun:
     Parameters
     ----------
     accelerator : :class:`Accelerator`
+    timing : :class:`MemoryTiming`
     simulator : :class:`str`
     outputs : arrays, shape (frames, rows, columns, channels), by engine and output
     begins, ends : integers, shape (frames,), by name of the port
@@ -117,6 +118,7 @@ class MemoryRun:
     """
 
     accelerator: Accelerator
+    timing: MemoryTiming
     simulator: str
     outputs: dict[tuple[str, str], np.ndarray]
     begins: dict[str, np.ndarray]
@@ -140,6 +142,21 @@ class MemoryRun:
                          if port.name in self.begins], axis=0)
         ends = np.max([self.ends[port.name][:count] for port in ports(engine, "output")], axis=0)
         return begins, ends
+
+    def starved_cycles(self, engine: str) -> int:
+        """Cycles in which an engine waited for data of the memory."""
+        names = [each.name for each in self.accelerator.engines]
+        return self.registers[f"NETWORK_{names.index(engine)}_STARVED_CYCLES"]
+
+    @property
+    def memory(self) -> dict[str, float]:
+        """What crossed the memory, and by what share of what it gives outside refreshes."""
+        moved = sum(port.read_bytes + port.written_bytes for port in self.traffic)
+        most = self.timing.word_bytes * self.timing.derated * self.cycles
+        return {"bytes": moved, "busy_cycles": moved // self.timing.word_bytes,
+                "utilisation": round(moved / most, 4),
+                "underruns": sum(self.starved_cycles(engine.name)
+                                 for engine in self.accelerator.engines)}
 
 
 def run_with_memory(folder: Path, accelerator: Accelerator,
@@ -180,8 +197,8 @@ def run_with_memory(folder: Path, accelerator: Accelerator,
                        progress=progress)
     with tempfile.TemporaryDirectory(prefix="fcnnx-") as name:
         work = Path(name)
-        host = _Host(accelerator, work)
-        host.describe(inputs, frames, timing, seed, set(idle))
+        host = _Host(accelerator, timing, work)
+        host.describe(inputs, frames, seed, set(idle))
         host.disturb(events, faults, frozen)
         host.write()
         command = [program, work, "description", patience,
@@ -234,7 +251,7 @@ def _memory(accelerator: Accelerator) -> MemorySystem:
 class _Host:
     """What a host does for each network, written down for the harness; and what came of it."""
 
-    def __init__(self, accelerator: Accelerator, work: Path):
+    def __init__(self, accelerator: Accelerator, timing: MemoryTiming, work: Path):
         self._accelerator, self._work = accelerator, work
         self._memory = _memory(accelerator)
         self._registers = constants(self._memory.registers("0" * 64))
@@ -242,10 +259,12 @@ class _Host:
         self._regions: dict[tuple[str, str], tuple[int, int]] = {}
         self._image = b""
         self._end = BASE
+        self._timing = timing
 
     def describe(self, inputs: Mapping[tuple[str, str], np.ndarray], frames: Mapping[str, int],
-                 timing: MemoryTiming, seed: int, idle: set[str]) -> None:
+                 seed: int, idle: set[str]) -> None:
         """The memory, and the networks with their buffers."""
+        timing = self._timing
         images = weight_images(self._accelerator)
         self._image = b"".join(images.values())
         for k, port in enumerate(self._memory.ports):
@@ -349,8 +368,8 @@ class _Host:
                 if each.kind == "output":
                     outputs[engine.name, each.stream] = self._frames(number, place, engine, each)
         return MemoryRun(
-            accelerator=self._accelerator, simulator="verilator", outputs=outputs, begins=begins,
-            ends=ends, cycles=said["cycles"][0][0], seconds=seconds,
+            accelerator=self._accelerator, timing=self._timing, simulator="verilator",
+            outputs=outputs, begins=begins, ends=ends, cycles=said["cycles"][0][0], seconds=seconds,
             traffic=tuple(PortTraffic(read_bytes=read, written_bytes=written, refused=refused,
                                       violations=violations)
                           for _, read, written, refused, violations in said["port"]),

@@ -1,4 +1,4 @@
-"""The memory side of an accelerator: who crosses which port when, with what pace and what queues."""
+"""The memory side of an accelerator: what crosses which port, when, and how far ahead."""
 
 import dataclasses
 import math
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fcnnx.errors import BadInput, Problem, TargetMissed
+from fcnnx.errors import Problem, TargetMissed
 from fcnnx.hdl.engine import Engine, Source
 from fcnnx.hdl.memory.axi import Axi
 from fcnnx.hdl.memory.packing import Packing
@@ -16,8 +16,8 @@ from fcnnx.hdl.system import EngineMemory, FrameStream, MemorySystem, region_byt
 from fcnnx.memory import MemoryTiming
 
 from .bounds import Infeasible, Traffic, least_pace
-from .demands import Demand, burst_words, engine_demand, round_robin_places
-from .schedule import Schedule, solve
+from .demands import Demand, burst_words, engine_demand
+from .schedule import Schedule, in_turn, solve
 from .timing import EngineTiming, simulate
 
 
@@ -56,13 +56,13 @@ class MemoryPlan:
     Parameters
     ----------
     system : :class:`MemorySystem`
-    schedule : :class:`Schedule` or None
-        None where ports serve in turn.
+    schedule : :class:`Schedule`
+        Without tables where ports serve in turn.
     engines : tuple of :class:`PacedEngine`
     """
 
     system: MemorySystem
-    schedule: Schedule | None
+    schedule: Schedule
     engines: tuple[PacedEngine, ...]
 
 
@@ -116,8 +116,13 @@ def plan_memory(engines: Sequence[Engine], timings: Sequence[EngineTiming], memo
     crossings = [_crossings(engine, axi) for engine in engines]
     least = [max([timing.interval_cycles, *(each.packing.interval for each in ours)])
              for timing, ours in zip(timings, crossings, strict=True)]
+    loads = [load for engine in engines if (load := _load(engine, axi))]
     if policy == "round-robin":
-        return _in_turn(engines, crossings, least, memory, axi)
+        paced = [_paced(engine, pace, ours) for engine, pace, ours
+                 in zip(engines, least, crossings, strict=True)]
+        schedule = in_turn(memory, [*_demands(paced, crossings, axi), *loads])
+        return MemoryPlan(system=_system(engines, crossings, paced, schedule, axi),
+                          schedule=schedule, engines=tuple(paced))
     words = [sum(each.packing.words for each in ours) for ours in crossings]
     traffics = [Traffic(network=engine.name, interval=interval, words=count, alone=reference,
                         weight=weight, most_interval=limit)
@@ -131,11 +136,8 @@ def plan_memory(engines: Sequence[Engine], timings: Sequence[EngineTiming], memo
             raise _missed(error) from None
         paced = [_paced(engine, pace, ours) for engine, pace, ours
                  in zip(engines, paces, crossings, strict=True)]
-        demands = [_demand(each, axi, one.timing) for one, ours
-                   in zip(paced, crossings, strict=True) for each in ours]
-        loads = [_load(engine, axi) for engine in engines]
         try:
-            schedule = _fewest_ports(memory, [*demands, *(load for load in loads if load)])
+            schedule = _fewest_ports(memory, [*_demands(paced, crossings, axi), *loads])
         except Infeasible as error:
             given /= max(MORE, min(error.factor, 2.0))
             continue
@@ -220,11 +222,13 @@ def _offers(crossings: Sequence[_Crossing],
     return offers
 
 
-def _demand(each: _Crossing, axi: Axi, timing: EngineTiming) -> Demand:
-    return engine_demand(timing, each.source, name=each.name, network=each.engine,
-                         direction=each.direction, longest_burst=axi.longest_burst,
-                         beats_per_word=each.packing.beats_per_word,
-                         words_per_beat=each.packing.words_per_beat)
+def _demands(paced: Sequence[PacedEngine], crossings: Sequence[Sequence[_Crossing]],
+             axi: Axi) -> list[Demand]:
+    return [engine_demand(one.timing, each.source, name=each.name, network=each.engine,
+                          direction=each.direction, longest_burst=axi.longest_burst,
+                          beats_per_word=each.packing.beats_per_word,
+                          words_per_beat=each.packing.words_per_beat)
+            for one, ours in zip(paced, crossings, strict=True) for each in ours]
 
 
 def _load_words(engine: Engine, axi: Axi) -> int:
@@ -243,17 +247,12 @@ def _load(engine: Engine, axi: Axi) -> Demand | None:
                   burst=burst_words(words, axi.longest_burst))
 
 
-def _in_turn(engines: Sequence[Engine], crossings: Sequence[Sequence[_Crossing]],
-             least: Sequence[int], memory: MemoryTiming, axi: Axi) -> MemoryPlan:
-    """Every engine as if the memory were its own, and ports that serve in turn."""
-    raise BadInput(Problem(where="--schedule", reason="Ports cannot serve in turn yet."))
-
-
 def _system(engines: Sequence[Engine], crossings: Sequence[Sequence[_Crossing]],
             paced: Sequence[PacedEngine], schedule: Schedule, axi: Axi) -> MemorySystem:
     """The hardware that does it."""
-    ports, places = [], {}
-    for number, port in enumerate(schedule.ports):
+    ports: list[MemoryPort] = []
+    places: dict[str, tuple[int, int]] = {}
+    for port in schedule.ports:
         if not port.streams:
             continue
         for k, each in enumerate(port.streams):
@@ -262,15 +261,15 @@ def _system(engines: Sequence[Engine], crossings: Sequence[Sequence[_Crossing]],
                                      places=each.places) for each in port.streams)
         ports.append(MemoryPort(axi=axi, streams=streams, table=port.table,
                                 outstanding=port.outstanding))
-    memories = []
-    for engine, ours, one in zip(engines, crossings, paced, strict=True):
-        memories.append(_engine_memory(engine, ours, one, places, axi))
-    return MemorySystem(ports=tuple(ports), engines=tuple(memories))
+    cyclic = any(port.table for port in ports)
+    memories = tuple(_engine_memory(engine, ours, one, places, axi, cyclic) for engine, ours, one
+                     in zip(engines, crossings, paced, strict=True))
+    return MemorySystem(ports=tuple(ports), engines=memories)
 
 
 def _engine_memory(engine: Engine, crossings: Sequence[_Crossing], paced: PacedEngine,
-                   places: dict[str, tuple[int, int]], axi: Axi) -> EngineMemory:
-    """An engine's streams, weights one region after the other."""
+                   places: dict[str, tuple[int, int]], axi: Axi, cyclic: bool) -> EngineMemory:
+    """An engine's streams, weights one region after the other; only tables ask for a pace."""
     offset, streams = 0, []
     for each in crossings:
         port, number = places[each.name]
@@ -284,5 +283,6 @@ def _engine_memory(engine: Engine, crossings: Sequence[_Crossing], paced: PacedE
         streams.append(FrameStream(stream="", kind="load", words=words, port=port, number=number,
                                    offset=offset))
     under_way = math.ceil(paced.timing.latency_cycles / paced.pace) + 3
-    return EngineMemory(engine=engine.name, streams=tuple(streams), pace=paced.pace,
+    return EngineMemory(engine=engine.name, streams=tuple(streams),
+                        pace=paced.pace if cyclic else 0,
                         buffers=1 << (under_way - 1).bit_length(), in_flight=under_way)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import functools
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,6 +12,7 @@ from fcnnx.errors import BadInput, Problem
 from fcnnx.hdl.accelerator import Accelerator
 from fcnnx.hdl.device import KINDS, Device, Resources
 from fcnnx.hdl.engine import Engine
+from fcnnx.memory import MemoryTiming, memory_timing
 from fcnnx.network import Network
 from fcnnx.plan import NetworkPlan, Plan, StagePlan
 
@@ -19,16 +21,21 @@ from .decision import Decider, Decision
 from .evidence import Evidence, evidence
 from .fifos import size_queues
 from .folding import engine_resources
+from .memory import POLICIES, MemoryPlan, plan_memory
 from .partition import OBJECTIVES
 from .targets import Target, merge_targets
 from .timing import EngineTiming
 
 
-__all__ = ["plan"]
+__all__ = ["check_io", "plan"]
 
 
 ATTEMPTS = 5  # until queues at joins, sized last, fit as well
 CROWDED = 0.85  # of a device's look-up tables: the rest is what routers ask for
+IOS = ("stream", "dram")
+ADDRESS_WIDTH = 32  # the memory that boards have below 4 GiB is what is used
+# Of the memory side, until it is known: all but its streams, and each stream.
+FIRST_GUESS, GUESS_OF_STREAM = Resources(lut=1500, ff=1500), Resources(lut=500, ff=500)
 LEAST_CLOCK_MHZ, MOST_CLOCK_MHZ = 1.0, 1000.0
 
 Progress = Callable[[str], None]
@@ -46,7 +53,9 @@ class _Finished:
 def plan(networks: Sequence[Network], board: Board, *,
          targets: Mapping[str, Target] | Iterable[Target] = (), objective: str = "throughput",
          caps: Mapping[str, int] | Resources | None = None, headroom_percent: float = 0.0,
-         clock_mhz: float | None = None, progress: Progress | None = None) -> Plan:
+         clock_mhz: float | None = None, io: str = "stream",
+         bandwidth_gbps: float | None = None, schedule: str = "cyclic",
+         progress: Progress | None = None) -> Plan:
     """Decide every folding and every queue of an accelerator for these networks.
 
     One network: the fastest interval within the budget, then the lowest latency, then the least
@@ -69,6 +78,14 @@ def plan(networks: Sequence[Network], board: Board, *,
         Of each of the device's resources to leave free.
     clock_mhz : :class:`float` or None
         The device's usual clock where it is None.
+    io : :class:`str`
+        ``"stream"``: inputs and outputs are streams of the accelerator; ``"dram"``: it brings and
+        takes its frames from the board's memory itself.
+    bandwidth_gbps : :class:`float` or None
+        Of the memory to use at most, in 10 ** 9 bytes per second.
+    schedule : :class:`str`
+        ``"cyclic"``: ports serve by tables that are solved and proven here, ``"round-robin"``: in
+        turn.
     progress : callable or None
         Is told each step.
 
@@ -86,11 +103,16 @@ def plan(networks: Sequence[Network], board: Board, *,
     clock = board.device.clock_mhz if clock_mhz is None else float(clock_mhz)
     budget = _budget(board.device, caps, headroom_percent)
     _check(objective, clock)
+    check_io(board, io, bandwidth_gbps, schedule)
+    memory = memory_timing(board, clock, bandwidth_gbps) if io == "dram" else None
     progress("Weighing the foldings of each stage")
     choosers = [Chooser(network, board.device) for network in networks]
     decider = Decider(choosers, [merged[network.name] for network in networks],
                       objective=objective, clock_mhz=clock, progress=progress)
-    decision, finished = _decide(decider, choosers, budget, progress)
+    planned = None if memory is None else functools.partial(
+        _plan_memory, memory=memory, targets=[merged[network.name] for network in networks],
+        clock_mhz=clock, objective=objective, policy=schedule)
+    decision, finished, side, taken = _decide(decider, choosers, budget, planned, progress)
     progress("Looking at what was not chosen")
     rows = tuple(_network_plan(
         chooser, done, merged[chooser.network.name], alone,
@@ -99,9 +121,11 @@ def plan(networks: Sequence[Network], board: Board, *,
         for chooser, selection, done, alone in zip(choosers, decision.selections, finished,
                                                    decision.alone, strict=True))
     return Plan(board=board.name, device=board.device, clock_mhz=clock, budget=budget,
-                accelerator=Accelerator(engines=tuple(each.engine for each in finished)),
-                networks=rows, objective=objective, gap=decision.gap,
-                warnings=(*decision.warnings, *_crowded(finished, board.device)),
+                accelerator=Accelerator(engines=tuple(each.engine for each in finished),
+                                        memory=None if side is None else side.system),
+                networks=rows, objective=objective, gap=decision.gap, memory=memory,
+                schedule=None if side is None else side.schedule, memory_resources=taken,
+                warnings=(*decision.warnings, *_crowded(finished, taken, board.device)),
                 seconds=time.perf_counter() - started)
 
 
@@ -109,26 +133,80 @@ def _silent(step: str) -> None:
     """Progress that nobody watches."""
 
 
+def check_io(board: Board | None, io: str, bandwidth_gbps: float | None, schedule: str) -> None:
+    """Whether a board's memory can be used so; the board may not be known.
+
+    Raises
+    ------
+    BadInput
+        With all that is wrong.
+    """
+    problems = []
+    if io not in IOS:
+        problems.append(Problem(where="--io", reason=f"Inputs and outputs cannot be {io!r}.",
+                                remedy=f"There are: {', '.join(IOS)}."))
+    if io == "dram" and board is not None and not board.ports:
+        problems.append(Problem(where="--io", reason=f"{board.name} has no memory that its fabric "
+                                "reaches.", remedy="Use --io stream, or another board."))
+    if bandwidth_gbps is not None and not bandwidth_gbps > 0:
+        problems.append(Problem(where="--bandwidth", reason=f"A memory of {bandwidth_gbps:g} GB/s "
+                                "moves nothing.", remedy="Give more than 0."))
+    if schedule not in POLICIES:
+        problems.append(Problem(where="--schedule", reason=f"There is no schedule {schedule!r}.",
+                                remedy=f"There are: {', '.join(POLICIES)}."))
+    if problems:
+        raise BadInput(*problems)
+
+
+def _plan_memory(finished: Sequence[_Finished], alone: Sequence[int], *, memory: MemoryTiming,
+                 targets: Sequence[Target], clock_mhz: float, objective: str,
+                 policy: str) -> MemoryPlan:
+    """The memory side of some engines."""
+    return plan_memory(
+        [each.engine for each in finished], [each.timing for each in finished], memory,
+        address_width=ADDRESS_WIDTH, weights=[target.weight or 1.0 for target in targets],
+        alone=alone, most=[target.most_cycles(clock_mhz) for target in targets],
+        objective=objective, policy=policy)
+
+
 def _decide(decider: Decider, choosers: Sequence[Chooser], budget: Resources,
-            progress: Progress) -> tuple[Decision, list[_Finished]]:
-    """Decide, size the queues, and decide anew with what they take where that is too much."""
-    room = budget
+            planned: Callable[[Sequence[_Finished], Sequence[int]], MemoryPlan] | None,
+            progress: Progress) -> tuple[Decision, list[_Finished], MemoryPlan | None, Resources]:
+    """Decide, size the queues and the memory side, and decide anew with what they take where that
+    is too much."""
+    device = choosers[0].device
+    side, taken, room = None, Resources(), budget
+    if planned is not None:
+        count = sum(len(chooser.network.inputs) + len(chooser.network.outputs) + 1
+                    for chooser in choosers)
+        room = _less(budget, FIRST_GUESS + GUESS_OF_STREAM * count)
     for attempt in range(ATTEMPTS):
         decision = decider.decide(room, budget)
         finished = []
         for chooser, selection in zip(choosers, decision.selections, strict=True):
             progress(f"Sizing the queues of {chooser.network.name}")
             finished.append(_finish(chooser, selection))
-        total = sum((each.resources for each in finished), Resources())
+        if planned is not None:
+            progress("Scheduling the memory")
+            side = planned(finished, decision.alone)
+            finished = [dataclasses.replace(each, timing=paced.timing)
+                        for each, paced in zip(finished, side.engines, strict=True)]
+            taken = side.system.resources([each.engine for each in finished], device)
+        total = sum((each.resources for each in finished), taken)
         if total.fits(budget):
-            return decision, finished
+            return decision, finished, side, taken
         for chooser, done in zip(choosers, finished, strict=True):
             chooser.remember(done.engine)
         if attempt:  # remembering was not enough
-            room = Resources(**{kind: max(0, getattr(room, kind)
-                                          - max(0, amount - getattr(budget, kind)))
-                                for kind, amount in total.items()})
+            room = _less(room, Resources(**{kind: max(0, amount - getattr(budget, kind))
+                                            for kind, amount in total.items()}))
     raise BadInput(*_over(total, budget))
+
+
+def _less(room: Resources, taken: Resources) -> Resources:
+    """What is left."""
+    return Resources(**{kind: max(0, amount - getattr(taken, kind))
+                        for kind, amount in room.items()})
 
 
 def _finish(chooser: Chooser, selection: Selection) -> _Finished:
@@ -137,9 +215,10 @@ def _finish(chooser: Chooser, selection: Selection) -> _Finished:
                      resources=engine_resources(engine, chooser.device))
 
 
-def _crowded(finished: Sequence[_Finished], device: Device) -> tuple[str, ...]:
+def _crowded(finished: Sequence[_Finished], memory: Resources, device: Device) -> tuple[str, ...]:
     """A warning where routers will struggle."""
-    share = sum(each.resources.lut for each in finished) / device.resources.lut
+    used = memory.lut + sum(each.resources.lut for each in finished)
+    share = used / device.resources.lut
     if share <= CROWDED:
         return ()
     return (f"{share:.0%} of the look-up tables of {device.name} are used: above {CROWDED:.0%} "

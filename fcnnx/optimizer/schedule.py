@@ -17,102 +17,20 @@ from collections.abc import Sequence
 import numpy as np
 
 from fcnnx.memory import MemoryTiming
+from fcnnx.schedule import PortSchedule, Schedule, StreamSchedule
 
 from .bounds import SURPLUS, Infeasible
 from .curves import Curve, Service, striped
-from .demands import CONTROLLER, Demand
+from .demands import CONTROLLER, Demand, round_robin_places
 
 
-__all__ = ["PortSchedule", "Schedule", "StreamSchedule", "check", "solve"]
+__all__ = ["check", "in_turn", "solve"]
 
 
 MOST_SLOTS = 2048
 GROUPS = (4, 8, 16, 32, 64, MOST_SLOTS)  # bursts that are written together, as candidates
 PORT_LOAD = 0.97  # of a port: beyond it, striping is preferred to tables of long periods
 IMPROVEMENTS = 12  # tries of slots beyond the least
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class StreamSchedule:
-    """One stream on one port.
-
-    Parameters
-    ----------
-    name, network, direction : :class:`str`
-    port : :class:`int`
-    stripe, stripes : :class:`int`
-        It has every ``stripes``-th burst of each frame, from this one on.
-    burst : :class:`int`
-        Words.
-    slots : :class:`int`
-        In a period of its port.
-    places : :class:`int`
-        Words of its queue.
-    words, interval : :class:`int`
-        Per frame, and cycles of a frame; 0 where it takes what it gets.
-    latency : :class:`int`
-        Cycles by which its bursts come later than the table, at most.
-    guaranteed : :class:`float`
-        Words per cycle.
-    """
-
-    name: str
-    network: str
-    direction: str
-    port: int
-    stripe: int
-    stripes: int
-    burst: int
-    slots: int
-    places: int
-    words: int
-    interval: int
-    latency: int
-    guaranteed: float
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class PortSchedule:
-    """The table of one port.
-
-    Parameters
-    ----------
-    streams : tuple of :class:`StreamSchedule`
-    table : tuple of :class:`int`
-        Which of them each slot is for.
-    period : :class:`int`
-        Cycles that a turn of the table takes at most, latency aside.
-    outstanding : :class:`int`
-        Words asked for, and not yet read or responded to, reads and writes together, at most.
-    """
-
-    streams: tuple[StreamSchedule, ...]
-    table: tuple[int, ...]
-    period: int
-    outstanding: int
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Schedule:
-    """All ports.
-
-    Parameters
-    ----------
-    ports : tuple of :class:`PortSchedule`
-    utilisation : :class:`float`
-        Words that the networks take per cycle, by those that the memory gives outside refreshes.
-    checked : tuple of :class:`str`
-        The bounds that were proven to hold, with their figures.
-    """
-
-    ports: tuple[PortSchedule, ...]
-    utilisation: float
-    checked: tuple[str, ...]
-
-    @property
-    def streams(self) -> tuple[StreamSchedule, ...]:
-        """Of all ports."""
-        return tuple(stream for port in self.ports for stream in port.streams)
 
 
 def solve(memory: MemoryTiming, demands: Sequence[Demand], *, controller: int = CONTROLLER,
@@ -146,6 +64,31 @@ def solve(memory: MemoryTiming, demands: Sequence[Demand], *, controller: int = 
     taken = sum(demand.rate for demand in demands)
     schedule = Schedule(ports=ports, utilisation=taken / memory.derated, checked=())
     return dataclasses.replace(schedule, checked=check(schedule, memory))
+
+
+def in_turn(memory: MemoryTiming, demands: Sequence[Demand], *,
+            controller: int = CONTROLLER) -> Schedule:
+    """The unaware alternative: ports without a table, whose streams are served in turn.
+
+    Queues are as long as each stream would need with the memory its own; nothing is proven.
+    """
+    ports = []
+    order = sorted(demands, key=lambda demand: -demand.rate)
+    dealt: list[list[Demand]] = [[] for _ in range(memory.ports)]
+    for demand in order:
+        min(dealt, key=lambda ours: (sum(each.rate for each in ours), len(ours))).append(demand)
+    reach = controller + max(memory.latency + memory.jitter, memory.turnaround)
+    for number, ours in enumerate(dealt):
+        streams = tuple(StreamSchedule(
+            name=each.name, network=each.network, direction=each.direction, port=number, stripe=0,
+            stripes=1, burst=each.burst, slots=0,
+            places=round_robin_places(each, memory, controller=controller), words=each.words,
+            interval=each.interval, latency=0, guaranteed=0.0) for each in ours)
+        outstanding = _least_outstanding(memory, [each.burst for each in ours],
+                                         [each.direction == "write" for each in ours], reach)
+        ports.append(PortSchedule(streams=streams, table=(), period=0, outstanding=outstanding))
+    taken = sum(demand.rate for demand in demands)
+    return Schedule(ports=tuple(ports), utilisation=taken / memory.derated, checked=())
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

@@ -12,6 +12,7 @@ from fcnnx.plan import FrontPoint, NetworkPlan, Plan, StagePlan
 
 from .measured import with_measurements
 from .pipeline import folding, memory_bits, streams
+from .traffic import dram_bytes, schedule
 
 
 __all__ = ["report"]
@@ -28,6 +29,8 @@ def _planned(plan: Plan) -> dict[str, Any]:
     latencies = [(network.latency_cycles / plan.clock_mhz / 1e3, network.target_latency_ms)
                  for network in plan.networks if network.target_latency_ms is not None]
     budget_gbps = boards.get(plan.board).bandwidth_gbps(plan.clock_mhz)
+    if plan.memory is not None:
+        budget_gbps = (plan.memory.words_per_cycle * plan.memory.word_bytes * plan.clock_mhz / 1e3)
     return {
         "board": plan.board,
         "device": plan.device.name,
@@ -36,10 +39,13 @@ def _planned(plan: Plan) -> dict[str, Any]:
         "plan": plan.digest,
         "networks": {network.name: _network(plan, network, engine) for network, engine
                      in zip(plan.networks, plan.accelerator.engines, strict=True)},
-        "total": _amounts(plan.resources) | {"dram_gbps": 0},
+        "total": _amounts(plan.resources) | {"dram_gbps": sum(
+            dram_bytes(plan, network.name) * rates[network.name] / 1e9
+            for network in plan.networks)},
+        "memory": _amounts(plan.memory_resources),
         "budget": _amounts(plan.budget) | {"dram_gbps": budget_gbps},
         "available": _amounts(plan.device.resources),
-        "schedule": None,
+        "schedule": schedule(plan),
         "metrics": {
             "stp": metrics.stp(progress),
             "stp_fps": metrics.stp_fps(rates),
@@ -65,7 +71,7 @@ def _network(plan: Plan, network: NetworkPlan, engine: Engine) -> dict[str, Any]
         "macs": network.macs,
         "multipliers": network.multipliers,
         **_amounts(network.resources),
-        "dram_bytes_per_frame": 0,
+        "dram_bytes_per_frame": dram_bytes(plan, network.name),
         "interval_cycles": network.interval_cycles,
         "latency_cycles": network.latency_cycles,
         "frames_per_second": network.frames_per_second(plan.clock_mhz),
