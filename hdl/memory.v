@@ -1,5 +1,7 @@
 // Simple dual-port memory: one write port, one read port, data two cycles after its address.
 // FILE, if given, names its contents for $readmemh. STYLE: "block" or "distributed".
+// What comes out of block RAM for a word that is written in the same cycle is undefined: devices
+// differ, and would take logic to agree. In simulation it is wrong, so that nothing can rely on it.
 module memory #(
   parameter WIDTH = 8,
   parameter DEPTH = 2,
@@ -18,7 +20,7 @@ module memory #(
 
   generate
     if (STYLE == "block") begin : block
-      (* ram_style = "block" *)
+      (* ram_style = "block", no_rw_check *)
       reg [WIDTH-1:0] mem [0:DEPTH-1];
       if (FILE != "") begin : contents
         initial $readmemh(FILE, mem);
@@ -26,6 +28,9 @@ module memory #(
       always @(posedge clk) begin
         if (w_en) mem[w_addr] <= w_data;
         fetched <= mem[r_addr];
+`ifndef SYNTHESIS
+        if (w_en && w_addr == r_addr) fetched <= ~mem[r_addr];
+`endif
         r_data <= fetched;
       end
     end else begin : distributed
