@@ -134,15 +134,20 @@ def _windows() -> Iterator[Sample]:
 
 
 def _drains(rng: np.random.Generator) -> Iterator[Sample]:
-    for channels, rows, lanes, acc_width, steps, vary in (
-            (16, 8, 1, 20, 9, False), (64, 8, 2, 22, 4, False), (64, 64, 8, 19, 8, False),
-            (32, 2, 2, 21, 12, False), (10, 4, 1, 23, 64, False), (128, 12, 4, 24, 3, False),
-            (24, 6, 2, 20, 3, True), (256, 4, 1, 18, 2, False)):
+    for channels, rows, lanes, acc_width, steps, vary, scaling in (
+            (16, 8, 1, 20, 9, False, "wide"), (64, 8, 2, 22, 4, False, "wide"),
+            (64, 64, 8, 19, 8, False, "wide"), (32, 2, 2, 21, 12, False, "wide"),
+            (10, 4, 1, 23, 64, False, "wide"), (128, 12, 4, 24, 3, False, "wide"),
+            (24, 6, 2, 20, 3, True, "wide"), (256, 4, 1, 18, 2, False, "wide"),
+            (32, 32, 2, 20, 16, False, "wide"), (30, 10, 2, 21, 5, False, "wide"),
+            (16, 8, 1, 20, 9, False, "lut"), (64, 8, 4, 17, 2, False, "lut"),
+            (24, 6, 2, 23, 3, True, "lut")):
         output = StreamShape(map=_map((8, 8, channels)), lanes=lanes)
         drain = Drain(output=output, rows=rows, acc_width=acc_width, steps=steps, latency=7,
                       requantization=_requantization(rng, channels, acc_width, vary),
-                      bias=Constants(rng.integers(-500, 500, channels)))
-        yield Sample(name=f"Drain {channels=} {rows=} {lanes=} {acc_width=} {steps=} {vary=}",
+                      bias=Constants(rng.integers(-500, 500, channels)), scaling=scaling)
+        kind = "" if scaling == "wide" else f" {scaling=}"
+        yield Sample(name=f"Drain {channels=} {rows=} {lanes=} {acc_width=} {steps=} {vary=}{kind}",
                      create=drain.create, predict=drain.resources)
 
 

@@ -65,6 +65,8 @@ def candidates(operator: Operator, device: Device) -> Candidates:
     """All foldings of an operator, less those that another beats in every respect."""
     if getattr(operator, "packed", False) and not device.packs_products:
         operator = dataclasses.replace(operator, packed=False)  # type: ignore[type-var]
+    if getattr(operator, "scaling", "") == "wide" and not device.packs_products:
+        operator = dataclasses.replace(operator, scaling="narrow")  # type: ignore[type-var]
     operators = tuple(operator.foldings())
     intervals = np.array([each.interval for each in operators], dtype=np.int64)
     amounts = np.stack([amounts_of(each.resources(device)) for each in operators])

@@ -12,7 +12,7 @@ __all__ = ["folding", "memory_bits", "streams"]
 
 # What the optimizer chooses of an operator, whichever of these it has.
 FOLDING = ("rows", "lanes", "part", "pixels", "requantizers", "packed", "lut_rows",
-           "block_weights", "lanes_in", "lanes_out", "places")
+           "block_weights", "scaling", "lanes_in", "lanes_out", "places")
 
 
 def folding(operator: Operator) -> dict[str, Any]:

@@ -10,12 +10,19 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..device import Device, Resources
+from ..multiplier import scaled_by, scaling_cost, scaling_latency
 from ..operator import FeatureMap, StreamShape, Timing
 from ..streams import OutputQueue
 from .beats import beat_timing, full_rate_places, give_beats, issue_beats
 from .matvec import adder_tree, tree_levels
-from .requantize import MULTIPLIER_WIDTH, check_range, clamped, round_shift, rounded
-from .window import delayed, fewest_for_each
+from .requantize import (
+    MULTIPLIER_WIDTH,
+    check_range,
+    clamped,
+    round_shift,
+    rounded,
+    scaled_foldings,
+)
 
 
 __all__ = ["Add", "Adder"]
@@ -38,6 +45,8 @@ class Add:
     output : :class:`FeatureMap`
     lanes : :class:`int`
         Folding: channels at once.
+    scaling : :class:`str`
+        Folding: what multiplies by the scales, as :func:`scaled_by` says.
 
     Raises
     ------
@@ -54,6 +63,7 @@ class Add:
     high: int
     output: FeatureMap
     lanes: int = 1
+    scaling: str = "wide"
 
     def __post_init__(self) -> None:
         count = len(self.operands)
@@ -88,9 +98,15 @@ class Add:
 
     @property
     def stages(self) -> int:
-        """Cycles from an issue to its values: difference, two for the product, sum, rounding,
+        """Cycles from an issue to its values: difference, those of the product, sum, rounding,
         clamp."""
-        return 5 + tree_levels(len(self.operands))
+        return (3 + scaling_latency(self.scaling, self.difference_width)
+                + tree_levels(len(self.operands)))
+
+    @property
+    def difference_width(self) -> int:
+        """Bits of an operand less its zero point."""
+        return max(each.width for each in self.operands) + 1
 
     @property
     def interval(self) -> int:
@@ -107,12 +123,8 @@ class Add:
     def resources(self, device: Device) -> Resources:
         one = Resources()
         for each, zero, scale in zip(self.operands, self.zeros, self.scales, strict=True):
-            product = each.width + 1 + scale.bit_length()
-            power = scale & scale - 1 == 0  # wires, no product
-            inside = device.family == "xc7" and not power  # its registers are the DSP's
-            one += Resources(dsp=0 if power else device.dsps(each.width + 1, MULTIPLIER_WIDTH + 1),
-                             lut=4 if zero else 0,  # an operand less a constant
-                             ff=0 if inside else each.width + 1 + 2 * product)
+            one += self._product_cost(each.width + 1, scale, device)
+            one += Resources(lut=4 if zero else 0)
         total = max(map(int.bit_length, self.scales)) + max(
             each.width for each in self.operands) + tree_levels(len(self.operands)) + 1
         scaled = max(1, total - self.shift + 1)
@@ -123,9 +135,16 @@ class Add:
                                  places=full_rate_places(self.stages), device=device)
         return one * self.lanes + queue + Resources(lut=2, ff=self.stages)
 
+    def _product_cost(self, width: int, scale: int, device: Device) -> Resources:
+        """One product, behind its operand's register where that is no DSP's."""
+        if scale & scale - 1 == 0:  # wires
+            return Resources(ff=width + 2 * (width + scale.bit_length()))
+        cost = scaling_cost(self.scaling, width, device, scale.bit_length())
+        inside = self.scaling == "wide" and device.family == "xc7"
+        return cost + Resources(ff=0 if inside else width)
+
     def foldings(self) -> Iterator[Self]:
-        return (dataclasses.replace(self, lanes=lanes)
-                for lanes in fewest_for_each(self.output.channels))
+        return scaled_foldings(self, self.output.channels)
 
     def contents(self) -> dict[str, tuple[int, list[int]]]:
         return {}
@@ -177,6 +196,8 @@ class Adder(wiring.Component):
         x = beat.word_select(lane, spec.operands[k].width)
         if spec.operands[k].signed:
             x = x.as_signed()
-        d = Signal(signed(spec.operands[k].width + 1), name=f"d_{lane}_{k}", reset_less=True)
+        d = Signal(signed(spec.difference_width), name=f"d_{lane}_{k}", reset_less=True)
         m.d.sync += d.eq(x - spec.zeros[k])
-        return delayed(m, f"product_{lane}_{k}", d * spec.scales[k], 2)[-1].as_signed()
+        scale = spec.scales[k]
+        return scaled_by(m, f"product_{lane}_{k}", d, Const(scale, max(1, scale.bit_length())),
+                         spec.scaling)

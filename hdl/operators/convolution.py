@@ -93,6 +93,8 @@ class Convolution:
         Folding: rows, the last ones, whose multipliers are made of look-up tables.
     block_weights : :class:`bool`
         Folding: weights are in block RAM, however few they are.
+    scaling : :class:`str`
+        Folding: what multiplies in the requantizers, as :class:`Requantizer` says.
     """
 
     input: FeatureMap
@@ -114,6 +116,7 @@ class Convolution:
     packed: bool = True
     lut_rows: int = 0
     block_weights: bool = False
+    scaling: str = "wide"
 
     def __post_init__(self) -> None:
         shape = (self.output.channels, *self.kernel, self.input.channels)
@@ -189,7 +192,8 @@ class Convolution:
         """What becomes of the sums."""
         return Drain(output=self.outputs[0], rows=self.rows, acc_width=self.acc_width,
                      requantization=self.requantization, bias=self._signed_bias,
-                     steps=self.steps, latency=RowPair.latency(self.columns))
+                     steps=self.steps, latency=RowPair.latency(self.columns),
+                     scaling=self.scaling)
 
     @property
     def interval(self) -> int:
@@ -247,9 +251,16 @@ class Convolution:
             for lut_rows in sorted({0, max(half, 0), rows}):
                 folded = dataclasses.replace(self, **folding, lut_rows=lut_rows)
                 for each in (folded, *folded._wider()):
-                    yield each
+                    yield from each._of_tables()
                     if each._fills_block_ram:
-                        yield dataclasses.replace(each, block_weights=True)
+                        yield from dataclasses.replace(each, block_weights=True)._of_tables()
+
+    def _of_tables(self) -> Iterator[Self]:
+        """It, and where all weights' multipliers are of look-up tables, those of the requantizers
+        too: of them they take the most."""
+        yield self
+        if self.lut_rows == self.rows and self.scaling == "wide":
+            yield dataclasses.replace(self, scaling="lut")
 
     @property
     def _fills_block_ram(self) -> bool:

@@ -55,6 +55,8 @@ class DepthwiseConvolution:
         Folding: the two pixels of a pair share each DSP, where the device's are wide enough.
     lut : :class:`bool`
         Folding: whether multipliers are made of look-up tables.
+    scaling : :class:`str`
+        Folding: what multiplies in the requantizers, as :class:`Requantizer` says.
     """
 
     input: FeatureMap
@@ -75,6 +77,7 @@ class DepthwiseConvolution:
     pair: bool = False
     packed: bool = True
     lut: bool = False
+    scaling: str = "wide"
 
     def __post_init__(self) -> None:
         shape = (self.output.channels, *self.kernel)
@@ -189,7 +192,8 @@ class DepthwiseConvolution:
                      acc_width=self.acc_width,
                      requantization=_repeated(self.requantization, count),
                      bias=Constants(np.concatenate(biases)), steps=self.steps,
-                     latency=ChannelReducer.latency(math.prod(self.part), weighted=True))
+                     latency=ChannelReducer.latency(math.prod(self.part), weighted=True),
+                     scaling=self.scaling)
 
     @property
     def _passes(self) -> int:
@@ -226,7 +230,7 @@ class DepthwiseConvolution:
 
     def foldings(self) -> Iterator[Self]:
         """Those of :func:`window_foldings`, and where two pixels make a pass, and several come at
-        once; of DSPs and of look-up tables."""
+        once; of DSPs and of look-up tables, and of these the requantizers' multipliers too."""
         for folding in window_foldings(self):
             folded = [folding]
             if self._pairs(folding.lanes, folding.part):
@@ -235,7 +239,11 @@ class DepthwiseConvolution:
                     count for count in choices if choices[-1] // count <= folding.steps)))
             for each in folded:
                 for wider in each._wider():
-                    yield from (dataclasses.replace(wider, lut=lut) for lut in (False, True))
+                    yield wider
+                    tables = dataclasses.replace(wider, lut=True)
+                    yield tables
+                    if self.scaling == "wide":
+                        yield dataclasses.replace(tables, scaling="lut")
 
     def _wider(self) -> Iterator[Self]:
         """This, and the same with more pixels a beat as long as it waits for its input."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from amaranth import *
@@ -40,6 +41,8 @@ class Drain:
         Cycles from a window to the sums that it ends.
     kinds : :class:`Constants`, shape (rows, columns), or None
         Which of the multipliers each pixel has, where it is not the channel that says.
+    scaling : :class:`str`
+        What multiplies by the scales, as :class:`Requantizer` says.
     """
 
     output: StreamShape
@@ -50,6 +53,7 @@ class Drain:
     steps: int
     latency: int
     kinds: Constants | None = None
+    scaling: str = "wide"
 
     @property
     def passes(self) -> int:
@@ -75,7 +79,8 @@ class Drain:
     def depth(self) -> int:
         """Cycles from a pass's issue to the offer of its first beat."""
         return (self.steps - 1 + WindowReader.latency + self.latency + (self.most > 1)
-                + Requantizer.stages(self.requantization.uniform_shift) + OutputQueue.latency)
+                + Requantizer.stages(self.requantization.uniform_shift, in_width=self.acc_width,
+                                     scaling=self.scaling) + OutputQueue.latency)
 
     @property
     def places(self) -> int:
@@ -105,7 +110,8 @@ class Drain:
     def resources(self, device: Device) -> Resources:
         lanes, width = self.output.lanes, self.output.map.width
         requantizer = self.requantization.cost(in_width=self.acc_width, bias_width=self.acc_width,
-                                               out_width=width, lanes=lanes, device=device)
+                                               out_width=width, lanes=lanes, device=device,
+                                               scaling=self.scaling)
         scales = LoadedMemory.cost(
             width=lanes * self.requantization.lane_width(self.acc_width),
             depth=self.output.groups * (1 if self.kinds is None
@@ -115,9 +121,9 @@ class Drain:
         hold = Resources()
         if self.most > 1:
             bits = lanes * self.acc_width
-            # The last beat's sums need no choice: registers that are cleared.
-            hold = Resources(lut=(self.most - 1) * bits, ff=self.most * bits + 3
-                             + self.passes.bit_length() // 2)
+            # A table of six chooses from four; more of them, and what joins them.
+            choice = bits if self.most <= 4 else 2 * self.most * bits // 5
+            hold = Resources(lut=choice, ff=self.most * bits + 3 + self.passes.bit_length() // 2)
         count = self.output.groups.bit_length()
         return requantizer + scales + queue + hold + Resources(lut=4, ff=count + 2)
 
@@ -161,7 +167,7 @@ class Drainer(wiring.Component):
         chain_loads(m, self, scales)
         m.submodules.requantizer = requantizer = Requantizer(
             spec.requantization, in_width=spec.acc_width, bias_width=spec.acc_width,
-            out_width=spec.output.map.width, lanes=lanes)
+            out_width=spec.output.map.width, lanes=lanes, scaling=spec.scaling)
         m.d.comb += requantizer.parameters.eq(scales.r_data)
 
         beat, x = self._beats(m)
@@ -226,12 +232,17 @@ class Drainer(wiring.Component):
         with m.Elif(left != 0):
             m.d.sync += left.eq(left - 1)
 
-        arrived = Signal()
-        m.d.sync += arrived.eq(start)
+        # Which of the beats comes next; it runs on while none does.
+        turn = Signal(range(spec.most))
+        m.d.sync += turn.eq(Mux(start, 0, turn + 1))
         bits = spec.output.lanes * spec.acc_width
-        held = Signal(spec.most * bits, reset_less=True)
-        m.d.sync += held.eq(Mux(arrived, self.sums[:len(held)], held[bits:]))
-        return beat, held[:bits]
+        sums, x = self.sums[:spec.most * bits], Signal(bits, reset_less=True)
+        held = Signal(len(sums) - bits, reset_less=True)
+        with m.If(turn == 0):
+            m.d.sync += held.eq(sums[bits:])
+        m.d.sync += x.eq(chosen(turn, [sums[:bits], *(held.word_select(k, bits)
+                                                      for k in range(spec.most - 1))]))
+        return beat, x
 
     def _masked(self, m, requantizer: Requantizer, group_last: Value) -> Value:
         """The activations, lanes beyond the channels zero."""
@@ -247,3 +258,11 @@ class Drainer(wiring.Component):
             last = delayed
         return Cat(requantizer.y[:used * width],
                    Mux(last, 0, requantizer.y[used * width:])[:(lanes - used) * width])
+
+
+def chosen(index: Value, values: Sequence[Value]) -> Value:
+    """The value of this index, in a tree of multiplexers of two."""
+    for bit in index:
+        values = [Mux(bit, values[k + 1], values[k]) if k + 1 < len(values) else values[k]
+                  for k in range(0, len(values), 2)]
+    return values[0]

@@ -14,9 +14,8 @@ from ..memories import Load, LoadedMemory, chain_loads
 from ..operator import FeatureMap, StreamShape, Timing
 from ..streams import OutputQueue
 from .beats import full_rate_places, give_beats
-from .requantize import Requantization, Requantizer
+from .requantize import Requantization, Requantizer, scaled_foldings
 from .whole_map import WholeMap, whole_map_timing
-from .window import fewest_for_each
 
 
 __all__ = ["GlobalAveragePool", "GlobalAverager"]
@@ -37,6 +36,8 @@ class GlobalAveragePool:
         One pixel.
     lanes : :class:`int`
         Folding: channels at once.
+    scaling : :class:`str`
+        Folding: what multiplies, as :class:`Requantizer` says.
 
     Raises
     ------
@@ -49,6 +50,7 @@ class GlobalAveragePool:
     requantization: Requantization
     output: FeatureMap
     lanes: int = 1
+    scaling: str = "wide"
 
     def __post_init__(self) -> None:
         if self.output.shape != (1, 1, self.input.channels):
@@ -85,7 +87,8 @@ class GlobalAveragePool:
     @property
     def stages(self) -> int:
         """Cycles from an issue to its values: input, sum, requantisation."""
-        return 2 + Requantizer.stages(self.requantization.uniform_shift)
+        return 2 + Requantizer.stages(self.requantization.uniform_shift, in_width=self.acc_width,
+                                      scaling=self.scaling)
 
     @property
     def places(self) -> int:
@@ -107,13 +110,12 @@ class GlobalAveragePool:
                                        depth=groups, device=device)
         requantizer = self.requantization.cost(
             in_width=self.acc_width, bias_width=0, out_width=self.output.width, lanes=self.lanes,
-            device=device)
+            device=device, scaling=self.scaling)
         queue = OutputQueue.cost(width=shape.width, places=self.places, device=device)
         return sums + parameters + requantizer + queue
 
     def foldings(self) -> Iterator[Self]:
-        return (dataclasses.replace(self, lanes=lanes)
-                for lanes in fewest_for_each(self.input.channels))
+        return scaled_foldings(self, self.input.channels)
 
     def contents(self) -> dict[str, tuple[int, list[int]]]:
         """Words of each memory, by the end of its file's name."""
@@ -158,7 +160,7 @@ class GlobalAverager(wiring.Component):
         chain_loads(m, self, scales)
         m.submodules.requantizer = requantizer = Requantizer(
             spec.requantization, in_width=spec.acc_width, bias_width=0,
-            out_width=spec.output.width, lanes=spec.lanes)
+            out_width=spec.output.width, lanes=spec.lanes, scaling=spec.scaling)
         # The words come when the sums do: both take two cycles.
         m.d.comb += [
             scales.r_addr.eq(values.group), requantizer.parameters.eq(scales.r_data),

@@ -87,7 +87,8 @@ class GroupDrain:
     def depth(self) -> int:
         """Cycles from a pass's issue to the offer of its first beat."""
         return (self.steps - 1 + self.latency + (self.most > 1)
-                + Requantizer.stages(self.requantization.uniform_shift) + OutputQueue.latency)
+                + Requantizer.stages(self.requantization.uniform_shift, in_width=self.acc_width)
+                + OutputQueue.latency)
 
     @property
     def places(self) -> int:

@@ -10,11 +10,19 @@ from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..device import Device, Resources
+from ..multiplier import scaled_by, scaling_cost, scaling_latency
 from ..operator import FeatureMap, Input, StreamShape, Timing
 from ..streams import OutputQueue
 from .beats import beat_timing, count_steps, full_rate_places, give_beats, issue_beats
-from .requantize import MULTIPLIER_WIDTH, check_range, clamped, round_shift, rounded
-from .window import delayed, fewest_for_each
+from .requantize import (
+    MULTIPLIER_WIDTH,
+    check_range,
+    clamped,
+    round_shift,
+    rounded,
+    scaled_foldings,
+)
+from .window import delayed
 
 
 __all__ = ["Multiplier", "Multiply"]
@@ -38,6 +46,8 @@ class Multiply:
     output : :class:`FeatureMap`
     lanes : :class:`int`
         Folding: channels at once.
+    scaling : :class:`str`
+        Folding: what multiplies by the scale, as :func:`scaled_by` says.
 
     Raises
     ------
@@ -54,6 +64,7 @@ class Multiply:
     high: int
     output: FeatureMap
     lanes: int = 1
+    scaling: str = "wide"
 
     def __post_init__(self) -> None:
         first, second = self.operands
@@ -105,7 +116,11 @@ class Multiply:
         """Bits of a product of the operands."""
         return sum(each.width + 1 for each in self.operands)
 
-    stages = 7  # difference, two for each product, rounding, clamp
+    @property
+    def stages(self) -> int:
+        """Cycles from an issue to its values: difference, those of the products, rounding,
+        clamp."""
+        return 5 + scaling_latency(self.scaling, self.product_width)
 
     def timing(self) -> Timing:
         timing = beat_timing(self.outputs[0].beats, inputs=2, stages=self.stages)
@@ -119,16 +134,15 @@ class Multiply:
     def resources(self, device: Device) -> Resources:
         first, second = (each.width + 1 for each in self.operands)
         scale = self.scale.bit_length()
-        dsp = device.dsps(first, second)
+        one = Resources(dsp=device.dsps(first, second))
         if self.scale & self.scale - 1:  # else wires, no product
-            dsp += device.dsps(self.product_width, scale + 1)
+            one += scaling_cost(self.scaling, self.product_width, device, scale)
         scaled = max(1, self.product_width + scale - self.shift + 1)
         # Only in DSP48E1 does Yosys take operands' and products' registers.
-        registers = 0 if device.family == "xc7" else (
-            first + second + 4 * self.product_width + 2 * scale)
+        registers = 0 if device.family == "xc7" else first + second + 2 * self.product_width
         differences = sum(size // 2 for size, zero in zip((first, second), self.zeros,
                                                           strict=True) if zero)
-        one = Resources(dsp=dsp, lut=differences + 2 * scaled + 2,
+        one += Resources(lut=differences + 2 * scaled + 2,
                         ff=registers + scaled + self.output.width)
         queue = OutputQueue.cost(width=self.outputs[0].width,
                                  places=full_rate_places(self.stages), device=device)
@@ -142,8 +156,7 @@ class Multiply:
         return cost
 
     def foldings(self) -> Iterator[Self]:
-        return (dataclasses.replace(self, lanes=lanes)
-                for lanes in fewest_for_each(self.output.channels))
+        return scaled_foldings(self, self.output.channels)
 
     def contents(self) -> dict[str, tuple[int, list[int]]]:
         return {}
@@ -180,11 +193,13 @@ class Multiplier(wiring.Component):
         else:
             valid = issue_beats(m, inputs=[self.i_0, self.i_1], queue=queue, stages=spec.stages)
 
+        scale = Const(spec.scale, max(1, spec.scale.bit_length()))
         results = []
         for lane in range(spec.lanes):
             first, second = (self._difference(m, lane, k, beat) for k, beat in enumerate(beats))
             product = delayed(m, f"product_{lane}", first * second, 2)[-1].as_signed()
-            scaled = delayed(m, f"scaled_{lane}", product * spec.scale, 2)[-1].as_signed()
+            scaled = scaled_by(m, f"scaled_{lane}", product,
+                               scale, spec.scaling)
             whole = rounded(scaled, spec.shift)
             near = Signal(whole.shape(), name=f"rounded_{lane}", reset_less=True)
             y = Signal(spec.output.width, name=f"y_{lane}", reset_less=True)

@@ -226,6 +226,7 @@ class AveragePool:
     lanes: int = 1
     part: tuple[int, int] = (1, 1)
     requantizers: int = 1
+    scaling: str = "wide"
 
     def __post_init__(self) -> None:
         if (*self.window.positions, self.input.channels) != self.output.shape:
@@ -307,7 +308,7 @@ class AveragePool:
                      requantization=self.requantization,
                      bias=Constants(np.full(self.input.channels, bias)), steps=self.steps,
                      latency=ChannelReducer.latency(math.prod(self.part), weighted=False),
-                     kinds=self.kinds)
+                     kinds=self.kinds, scaling=self.scaling)
 
     @property
     def interval(self) -> int:
@@ -329,7 +330,9 @@ class AveragePool:
         return sums + WindowReader.cost(self.window, device) + self.drain.resources(device)
 
     def foldings(self) -> Iterator[Self]:
-        return window_foldings(self)
+        scalings = ("wide", "lut") if self.scaling == "wide" else (self.scaling,)
+        return (dataclasses.replace(folding, scaling=scaling)
+                for folding in window_foldings(self) for scaling in scalings)
 
     def contents(self) -> dict[str, tuple[int, list[int]]]:
         """Words of each memory, by the end of its file's name."""

@@ -11,12 +11,20 @@ from amaranth.lib.wiring import In, Out
 
 from ..device import Device, Resources
 from ..memories import Load, LoadedMemory, chain_loads
+from ..multiplier import scaled_by, scaling_cost, scaling_latency
 from ..operator import Constants, FeatureMap, StreamShape, Timing
 from ..streams import OutputQueue
 from .beats import beat_timing, full_rate_places, give_beats, issue_beats
 from .matvec import join_fields
-from .requantize import MULTIPLIER_WIDTH, check_range, clamped, round_shift, rounded
-from .window import delayed, fewest_for_each
+from .requantize import (
+    MULTIPLIER_WIDTH,
+    check_range,
+    clamped,
+    round_shift,
+    rounded,
+    scaled_foldings,
+)
+from .window import delayed
 
 
 __all__ = ["PRelu", "PReluUnit"]
@@ -46,6 +54,8 @@ class PRelu:
         Range of the output.
     lanes : :class:`int`
         Folding: channels at once.
+    scaling : :class:`str`
+        Folding: what multiplies, as :func:`scaled_by` says.
 
     Raises
     ------
@@ -63,6 +73,7 @@ class PRelu:
     low: int
     high: int
     lanes: int = 1
+    scaling: str = "wide"
 
     def __post_init__(self) -> None:
         if self.output.shape != self.input.shape:
@@ -94,8 +105,12 @@ class PRelu:
 
     macs = 0
     multipliers = 0
-    # Difference while the slope comes, operands, two for the product, rounding, clamp.
-    stages = LoadedMemory.latency + 5
+
+    @property
+    def stages(self) -> int:
+        """Cycles from an issue to its values: difference while the slope comes, operands, those
+        of the product, rounding, clamp."""
+        return LoadedMemory.latency + 3 + scaling_latency(self.scaling, self.input.width + 1)
 
     @property
     def interval(self) -> int:
@@ -111,14 +126,13 @@ class PRelu:
 
     def resources(self, device: Device) -> Resources:
         width = self.input.width + 1
-        product = width + SLOPE_WIDTH
-        scaled = max(1, product - self.shift + 1)
-        one = Resources(
-            dsp=device.dsps(width, SLOPE_WIDTH),
+        scaled = max(1, width + SLOPE_WIDTH - self.shift + 1)
+        inside = self.scaling == "wide" and device.family == "xc7"  # registers of operands
+        one = scaling_cost(self.scaling, width, device) + Resources(
             lut=(width if self.zero else 0) + self.shift // 5 + 3 * scaled // 2
-            + self.output.width // 2 + (0 if device.family == "xc7" else 6),
+            + self.output.width // 2 + (0 if inside else 6),
             ff=2 * width + scaled + self.output.width + MULTIPLIER_WIDTH - 7
-            + (0 if device.family == "xc7" else 3 * product - 41))
+            + (0 if inside else width + SLOPE_WIDTH - 40))
         groups = self.inputs[0].groups
         slopes = LoadedMemory.cost(width=self.lanes * SLOPE_WIDTH, depth=groups, device=device)
         queue = OutputQueue.cost(width=self.outputs[0].width,
@@ -127,8 +141,7 @@ class PRelu:
         return one * self.lanes + slopes + queue + Resources(lut=2 * count, ff=count + self.stages)
 
     def foldings(self) -> Iterator[Self]:
-        return (dataclasses.replace(self, lanes=lanes)
-                for lanes in fewest_for_each(self.input.channels))
+        return scaled_foldings(self, self.input.channels)
 
     def contents(self) -> dict[str, tuple[int, list[int]]]:
         """Words of each memory, by the end of its file's name."""
@@ -192,7 +205,7 @@ class PReluUnit(wiring.Component):
         a = Signal(d.shape(), name=f"a_{lane}", reset_less=True)
         b = Signal(signed(SLOPE_WIDTH), name=f"b_{lane}", reset_less=True)
         m.d.sync += [a.eq(d), b.eq(Mux(d < 0, slope, spec.scale))]
-        product = delayed(m, f"product_{lane}", a * b, 2)[-1].as_signed()
+        product = scaled_by(m, f"product_{lane}", a, b, spec.scaling)
         whole = rounded(product, spec.shift)
         scaled = Signal(whole.shape(), name=f"scaled_{lane}", reset_less=True)
         y = Signal(spec.output.width, name=f"y_{lane}", reset_less=True)

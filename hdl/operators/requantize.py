@@ -1,6 +1,7 @@
 """Requantisation: accumulator words to narrower activation words."""
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 from amaranth import *
@@ -8,15 +9,16 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..device import Device, Resources
+from ..multiplier import NARROW, SCALE, scaled_by, scaling_cost, scaling_latency
 from ..operator import Constants, FeatureMap
+from .window import fewest_for_each
 
 
 __all__ = ["MULTIPLIER_WIDTH", "Requantization", "Requantizer", "check_range", "clamped",
-           "round_shift", "rounded"]
+           "round_shift", "rounded", "scaled_foldings"]
 
 
-MULTIPLIER_WIDTH = 24  # with a sign bit, the wider operand of a DSP48
-SUM_WIDTH = 18  # the narrower one
+MULTIPLIER_WIDTH = SCALE  # with a sign bit, the wider operand of a DSP48
 SHIFT_WIDTH = 6
 
 
@@ -143,30 +145,45 @@ class Requantization:
         return words
 
     def cost(self, *, in_width: int, bias_width: int, out_width: int, lanes: int,
-             device: Device) -> Resources:
+             device: Device, scaling: str = "wide") -> Resources:
         """What a :class:`Requantizer` of these parameters takes."""
         product = in_width + MULTIPLIER_WIDTH
         lut = in_width if bias_width else 0
         ff = out_width
-        if device.family != "xc7":
-            # Only in DSP48E1 does Yosys take operands' and products' registers. Those that follow
-            # the multiplier's memory become shift registers of look-up tables.
-            lut += MULTIPLIER_WIDTH - 3 + (18 if in_width > SUM_WIDTH else 0)
-            ff += 4 * product - 4 * MULTIPLIER_WIDTH + 8
-        if in_width > SUM_WIDTH:  # two products' sum, and the bits that pass it by
-            lut += 12
-            ff += SUM_WIDTH - 1
+        # Registers that follow the multiplier's memory become shift registers of look-up tables,
+        # unless a DSP takes them, as Yosys lets DSP48E1 alone.
+        if scaling == "lut":
+            lut += MULTIPLIER_WIDTH + 6
+            ff += in_width - 2 * MULTIPLIER_WIDTH
+        elif scaling == "narrow":
+            ff += 2 * product
+        elif device.family != "xc7":
+            lut += MULTIPLIER_WIDTH - 3 + (18 if in_width > NARROW else 0)
+            ff += 2 * in_width - 2 * MULTIPLIER_WIDTH + 8
+        if scaling == "wide" and in_width > NARROW:
+            lut += 12  # bits that pass by the sum
         shift = self.uniform_shift
         if shift is None:
-            scaled = product
-            lut += 4 * product + SHIFT_WIDTH
+            scaled = out_width + 2
+            lut += 5 * product + SHIFT_WIDTH
             ff += 2 * product + 2
         else:
             scaled = max(1, product - shift + 1)
         lut += 3 * scaled // 2 + 5
         ff += scaled
-        one = Resources(dsp=device.dsps(in_width, MULTIPLIER_WIDTH + 1), lut=lut, ff=ff)
-        return one * lanes + Resources(ff=Requantizer.stages(shift))
+        one = scaling_cost(scaling, in_width, device) + Resources(lut=lut, ff=ff)
+        return one * lanes + Resources(ff=Requantizer.stages(shift, in_width=in_width,
+                                                             scaling=scaling))
+
+
+def scaled_foldings(spec, channels: int) -> Iterator:
+    """Lanes of an operator that save a beat of a pixel, and multipliers by its scales of DSPs, or,
+    where those are wide, of look-up tables too."""
+    for lanes in fewest_for_each(channels):
+        folded = dataclasses.replace(spec, lanes=lanes)
+        yield folded
+        if folded.scaling == "wide":
+            yield dataclasses.replace(folded, scaling="lut")
 
 
 def rounded(product: Value, shift: int) -> Value:
@@ -201,6 +218,8 @@ class Requantizer(wiring.Component):
         Bits of an activation.
     lanes : :class:`int`
         Values of a beat.
+    scaling : :class:`str`
+        What multiplies, as :func:`scaled_by` says.
 
     Members
     -------
@@ -213,7 +232,7 @@ class Requantizer(wiring.Component):
     """
 
     def __init__(self, requantization: Requantization, *, in_width: int, bias_width: int,
-                 out_width: int, lanes: int):
+                 out_width: int, lanes: int, scaling: str = "wide"):
         if not 0 <= bias_width <= in_width:
             raise ValueError(f"Bias must have 0 to {in_width!r} bits, not {bias_width!r}")
         self._requantization = requantization
@@ -221,6 +240,7 @@ class Requantizer(wiring.Component):
         self._bias_width = bias_width
         self._out_width = out_width
         self._lanes = lanes
+        self._scaling = scaling
         super().__init__({
             "i_valid": In(1),
             "x": In(lanes * in_width),
@@ -230,15 +250,17 @@ class Requantizer(wiring.Component):
         })
 
     @staticmethod
-    def stages(uniform_shift: int | None) -> int:
-        """Cycles from ``x`` to ``y``: bias, operands, two of the product, those of a shifter where
-        shifts vary, rounding, clamp."""
-        return 6 if uniform_shift is not None else 8
+    def stages(uniform_shift: int | None, *, in_width: int, scaling: str = "wide") -> int:
+        """Cycles from ``x`` to ``y``: bias, operands where they are DSPs', those of the product,
+        two of a shifter where shifts vary, rounding, clamp."""
+        return (1 + (scaling != "lut") + scaling_latency(scaling, in_width)
+                + (0 if uniform_shift is not None else 2) + 2)
 
     @property
     def latency(self) -> int:
         """Cycles from ``x`` to ``y``."""
-        return self.stages(self._requantization.uniform_shift)
+        return self.stages(self._requantization.uniform_shift, in_width=self._in_width,
+                           scaling=self._scaling)
 
     def elaborate(self, platform):
         m = Module()
@@ -267,27 +289,20 @@ class Requantizer(wiring.Component):
         return value
 
     def _multiply(self, m, lane, parameters):
-        """Four stages: bias, operands, and two that a DSP holds behind its multiplier."""
         x = self.x.word_select(lane, self._in_width).as_signed()
         if self._bias_width:
             x = (x + parameters[:self._bias_width].as_signed())[:self._in_width].as_signed()
         multiplier = parameters[self._bias_width:self._bias_width + MULTIPLIER_WIDTH]
-        a = self._register(m, f"a_{lane}", x, 2)
-        b = self._register(m, f"b_{lane}", multiplier, 2)
-        if len(a) <= SUM_WIDTH:
-            return self._register(m, f"product_{lane}", a * b, 2)
-        # A product of two DSPs' products, each of a part that fits.
-        below = SUM_WIDTH - 1
-        low = self._register(m, f"low_{lane}", a[:below] * b)
-        high = self._register(m, f"high_{lane}", a[below:].as_signed() * b)
-        rest = high + low[below:]
-        return self._register(m, f"product_{lane}", Cat(low[:below], rest).as_signed())
+        cycles = 1 if self._scaling == "lut" else 2
+        a = self._register(m, f"a_{lane}", x, cycles)
+        b = self._register(m, f"b_{lane}", multiplier, cycles)
+        return scaled_by(m, f"product_{lane}", a, b, self._scaling)
 
     def _scale(self, m, lane, product, parameters):
         shift = self._requantization.uniform_shift
         if shift is not None:
             return self._register(m, f"scaled_{lane}", rounded(product, shift))
-        less_one = self._register(m, f"shift_{lane}", parameters[-SHIFT_WIDTH:], 4)
+        less_one = self._register(m, f"shift_{lane}", parameters[-SHIFT_WIDTH:], self.latency - 4)
         lost = Const(0, 1)
         for half, bits in enumerate(((5, 4, 3), (2, 1, 0))):
             for bit in bits:
@@ -299,4 +314,16 @@ class Requantizer(wiring.Component):
             lost = self._register(m, f"lost_{lane}_{half}", lost)
             less_one = self._register(m, f"shift_{lane}_{half}", less_one)
         whole = product[1:].as_signed()
-        return self._register(m, f"scaled_{lane}", whole + (product[0] & (lost | whole[0])))
+        near, fits = self._saturated(whole)
+        up = product[0] & (lost | whole[0]) & fits
+        return self._register(m, f"scaled_{lane}", near + up)
+
+    def _saturated(self, whole):
+        """A value that the clamp takes for the whole, of few bits, and whether it is the whole."""
+        spec = self._requantization
+        size = max(abs(spec.low - spec.zero), abs(spec.high - spec.zero)).bit_length() + 1
+        if len(whole) <= size:
+            return whole, Const(1, 1)
+        fits = (whole[size - 1:] == whole[-1].replicate(len(whole) - size + 1))
+        near = Mux(fits, whole[:size - 1], (~whole[-1]).replicate(size - 1))
+        return Cat(near, whole[-1]).as_signed(), fits

@@ -78,10 +78,10 @@ def test_front_falls(network):
 
 def test_no_foldings_fit():
     chooser = Chooser(small(), DEVICE)
-    tight = dataclasses.replace(DEVICE.resources, dsp=1)
+    tight = dataclasses.replace(DEVICE.resources, lut=100)
     assert fastest(chooser, tight) is None
     assert fit(chooser, ANY, tight) is None
-    assert smallest(chooser, tight).resources.dsp > 1
+    assert smallest(chooser, tight).resources.lut > 100
 
 
 def test_latency_is_lowered_within_the_budget():

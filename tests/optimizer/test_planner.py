@@ -150,16 +150,16 @@ def test_bad_options(options, message):
 
 def test_caps_too_small_name_the_least_that_would_do():
     with pytest.raises(BadInput) as caught:
-        plan(PAIR, BOARD, caps={"dsp": 5})
+        plan(PAIR, BOARD, caps={"lut": 500})
     (problem,) = caught.value.problems
-    assert problem.where == "dsp"
+    assert problem.where == "lut"
     assert "The smallest foldings of a, b need" in problem.reason
-    assert "5 are allowed" in problem.reason
+    assert "500 are allowed" in problem.reason
     least = int(problem.remedy.split()[1])
     assert caught.value.exit_code == 2
-    assert plan(PAIR, BOARD, caps={"dsp": least}).resources.dsp == least
+    assert plan(PAIR, BOARD, caps={"lut": least}).resources.lut == least
     with pytest.raises(BadInput):
-        plan(PAIR, BOARD, caps={"dsp": least - 1})
+        plan(PAIR, BOARD, caps={"lut": least - 1})
 
 
 def test_a_target_out_of_reach_says_what_binds():

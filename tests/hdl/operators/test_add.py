@@ -12,11 +12,12 @@ from fcnnx.hdl.testing import OFFERINGS, TAKINGS, check_operator
 
 
 def make(rows=3, columns=4, channels=5, *, signs=(True, True), zeros=(3, -7),
-         scales=(70001, 50007), shift=17, zero=-3, low=-128, high=127, signed=True, lanes=1):
+         scales=(70001, 50007), shift=17, zero=-3, low=-128, high=127, signed=True, lanes=1,
+         scaling="wide"):
     shape = {"rows": rows, "columns": columns, "channels": channels}
     return Add(operands=tuple(FeatureMap(**shape, signed=each) for each in signs), zeros=zeros,
                scales=scales, shift=shift, zero=zero, low=low, high=high,
-               output=FeatureMap(**shape, signed=signed), lanes=lanes)
+               output=FeatureMap(**shape, signed=signed), lanes=lanes, scaling=scaling)
 
 
 SPECS = [
@@ -25,7 +26,9 @@ SPECS = [
     make(channels=1, shift=1, scales=(1, 1), zeros=(0, 0), zero=0, low=-100, high=90),
     make(channels=3, lanes=3, signs=(True, False, True), zeros=(0, 128, 5),
          scales=(100000, 20000, 131071), signed=False, zero=7, low=7, high=255),
-    make(shift=40),
+    make(shift=40, scaling="narrow"),
+    make(signs=(True, False), zeros=(3, 100), scales=(70001, 1 << 20), shift=20, lanes=2,
+         scaling="lut"),
     make(channels=2, lanes=2, signs=(False,) * 5, zeros=(1, 2, 3, 4, 5), shift=19,
          scales=(90000, 131071, 1, 0, 65536)),
 ]
@@ -59,8 +62,9 @@ def test_rounds_once():
 def test_foldings():
     device = Device(name="any", family="xc7", resources=Resources(), clock_mhz=100)
     foldings = list(make().foldings())
-    assert [folded.lanes for folded in foldings] == [1, 2, 3, 5]
-    assert [folded.resources(device).dsp for folded in foldings] == [2, 4, 6, 10]
+    assert [folded.lanes for folded in foldings] == [1, 1, 2, 2, 3, 3, 5, 5]
+    assert [folded.resources(device).dsp for folded in foldings] == [2, 0, 4, 0, 6, 0, 10, 0]
+    assert [folded.lanes for folded in make(scaling="narrow").foldings()] == [1, 2, 3, 5]
     assert make(scales=(65536, 3)).resources(device).dsp == 1
 
 

@@ -35,7 +35,7 @@ SPECS = {
     "fully connected map": convolution((3, 3, 4), 6, (3, 3), rows=2, lanes=4),
     "one row": convolution((6, 6, 2), 1, (2, 2), lanes=2, part=(2, 2), packed=False),
     "two products": convolution((5, 5, 3), 4, (3, 3), rows=4, lanes=2, part=(1, 3),
-                                requantizers=2, packed=False),
+                                requantizers=2, packed=False, scaling="narrow"),
     "look-up tables": convolution((5, 5, 3), 6, (3, 3), rows=6, lanes=3, part=(1, 3),
                                   requantizers=2, lut_rows=2),
     "odd look-up tables": convolution((5, 5, 3), 3, (3, 3), rows=3, lanes=3, part=(1, 3),
@@ -50,6 +50,8 @@ SPECS = {
                                     part=(1, 3), requantizers=4),
     "shifts of channels": convolution((4, 4, 2), 6, (3, 3), rows=6, lanes=2, part=(1, 3),
                                       requantizers=2, vary=True),
+    "requantizers of look-up tables": convolution(
+        (4, 4, 2), 14, (3, 3), rows=14, lanes=2, part=(1, 3), requantizers=3, scaling="lut"),
     "windows of padding alone": convolution((3, 4, 3), 4, (1, 1), padding=(1, 1, 1, 1), pad=7,
                                             rows=4, lanes=3, requantizers=4),
     "dilated": convolution((9, 8, 5), 4, (3, 3), padding=(2, 2, 2, 2), pad=7, dilations=(2, 2),

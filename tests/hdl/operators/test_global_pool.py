@@ -13,7 +13,7 @@ from fcnnx.hdl.testing import OFFERINGS, TAKINGS, check_operator
 
 
 def make(rows, columns, channels, *, lanes=1, signed=True, zero=3, out_signed=True, shift=20,
-         channelwise=False):
+         channelwise=False, scaling="wide"):
     low, high = (-128, 127) if out_signed else (0, 255)
     scale = round((1 << 20) / (rows * columns))
     multipliers = [min(scale + 100 * k, (1 << 17) - 1) for k in range(channels)]
@@ -23,7 +23,8 @@ def make(rows, columns, channels, *, lanes=1, signed=True, zero=3, out_signed=Tr
         requantization=Requantization(
             multiplier=Constants(multipliers if channelwise else multipliers[:1]), shift=shift,
             zero=-5 if out_signed else 8, low=low, high=high),
-        output=FeatureMap(rows=1, columns=1, channels=channels, signed=out_signed), lanes=lanes)
+        output=FeatureMap(rows=1, columns=1, channels=channels, signed=out_signed), lanes=lanes,
+        scaling=scaling)
 
 
 SPECS = [
@@ -32,7 +33,8 @@ SPECS = [
     make(4, 4, 6, lanes=3, channelwise=True, shift=Constants([20, 21, 22, 19, 20, 21])),
     make(3, 3, 5, channelwise=True),
     make(4, 2, 2, zero=0),
-    make(3, 4, 1),
+    make(3, 4, 1, scaling="narrow"),
+    make(3, 4, 5, lanes=2, scaling="lut"),
     make(1, 1, 9, lanes=2, zero=-7),
     make(1, 2, 3, lanes=3, signed=False, zero=0),
 ]
@@ -67,12 +69,12 @@ def test_foldings_give_the_same_values():
     spec = make(3, 3, 6)
     x = frames_of(spec)
     foldings = list(spec.foldings())
-    assert [folded.lanes for folded in foldings] == [1, 2, 3, 6]
-    assert [folded.interval for folded in foldings] == [54, 27, 18, 9]
+    assert [folded.lanes for folded in foldings] == [1, 1, 2, 2, 3, 3, 6, 6]
+    assert [folded.interval for folded in foldings] == [54, 54, 27, 27, 18, 18, 9, 9]
     device = Device(name="any", family="xc7", resources=Resources(), clock_mhz=100)
     for folded in foldings:
         assert (folded.compute(x)[0] == spec.compute(x)[0]).all()
-        assert folded.resources(device).dsp == folded.lanes
+        assert folded.resources(device).dsp == folded.lanes * (folded.scaling == "wide")
 
 
 def test_errors():

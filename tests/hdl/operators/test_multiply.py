@@ -14,13 +14,15 @@ from fcnnx.hdl.testing import OFFERINGS, TAKINGS, check_operator
 
 
 def make(rows=3, columns=4, channels=5, *, signs=(True, True), repeated=False, zeros=(3, -7),
-         scale=70001, shift=23, zero=-3, low=-128, high=127, signed=True, lanes=1):
+         scale=70001, shift=23, zero=-3, low=-128, high=127, signed=True, lanes=1,
+         scaling="wide"):
     shape = {"rows": rows, "columns": columns, "channels": channels}
     first, second = (FeatureMap(**shape, signed=each) for each in signs)
     if repeated:
         second = second.resized(rows=1, columns=1)
     return Multiply(operands=(first, second), zeros=zeros, scale=scale, shift=shift, zero=zero,
-                    low=low, high=high, output=FeatureMap(**shape, signed=signed), lanes=lanes)
+                    low=low, high=high, output=FeatureMap(**shape, signed=signed), lanes=lanes,
+                    scaling=scaling)
 
 
 SPECS = [
@@ -32,7 +34,9 @@ SPECS = [
     make(lanes=5, repeated=True, signs=(True, False), zeros=(5, 0), shift=24),
     make(1, 2, 4, lanes=3, repeated=True),
     make(1, 1, 3, lanes=2),
-    make(shift=63),
+    make(shift=63, scaling="lut"),
+    make(lanes=2, scaling="lut"),
+    make(repeated=True, scaling="narrow"),
 ]
 
 
@@ -66,8 +70,8 @@ def test_one_pixel_for_all():
 def test_foldings():
     device = get("zedboard").device
     foldings = list(make(repeated=True).foldings())
-    assert [folded.lanes for folded in foldings] == [1, 2, 3, 5]
-    assert [folded.resources(device).dsp for folded in foldings] == [2, 4, 6, 10]
+    assert [folded.lanes for folded in foldings] == [1, 1, 2, 2, 3, 3, 5, 5]
+    assert [folded.resources(device).dsp for folded in foldings] == [2, 1, 4, 2, 6, 3, 10, 5]
     assert make(scale=65536).resources(device).dsp == 1
 
 

@@ -12,14 +12,15 @@ from fcnnx.hdl.testing import OFFERINGS, TAKINGS, check_operator
 
 
 def make(rows=3, columns=4, channels=5, *, signed=True, signed_out=True, zero=4, zero_out=-9,
-         scale=120001, shift=16, low=None, high=None, lanes=1):
+         scale=120001, shift=16, low=None, high=None, lanes=1,
+         scaling="wide"):
     shape = {"rows": rows, "columns": columns, "channels": channels}
     output = FeatureMap(**shape, signed=signed_out)
     slopes = np.random.default_rng(5).integers(-131071, 131072, channels)
     return PRelu(input=FeatureMap(**shape, signed=signed), output=output, zero=zero,
                  zero_out=zero_out, scale=scale, slopes=Constants(slopes), shift=shift,
                  low=output.low if low is None else low,
-                 high=output.high if high is None else high, lanes=lanes)
+                 high=output.high if high is None else high, lanes=lanes, scaling=scaling)
 
 
 SPECS = [
@@ -28,7 +29,8 @@ SPECS = [
     make(channels=1),
     make(channels=7, signed=False, zero=128, signed_out=False, zero_out=20, lanes=3),
     make(channels=4, scale=65536, shift=1),
-    make(shift=40),
+    make(shift=40, scaling="narrow"),
+    make(signed=False, zero=100, lanes=2, scaling="lut"),
 ]
 
 
@@ -58,8 +60,8 @@ def test_slopes():
 def test_foldings():
     device = Device(name="any", family="xc7", resources=Resources(), clock_mhz=100)
     foldings = list(make().foldings())
-    assert [folded.lanes for folded in foldings] == [1, 2, 3, 5]
-    assert [folded.resources(device).dsp for folded in foldings] == [1, 2, 3, 5]
+    assert [folded.lanes for folded in foldings] == [1, 1, 2, 2, 3, 3, 5, 5]
+    assert [folded.resources(device).dsp for folded in foldings] == [1, 0, 2, 0, 3, 0, 5, 0]
     for folded in foldings:
         ((width, words),) = folded.contents().values()
         assert (width, len(words)) == (25 * folded.lanes, folded.inputs[0].groups)

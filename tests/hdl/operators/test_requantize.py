@@ -1,5 +1,7 @@
 """Requantisation: rounding, parameter words, and the pipeline against the golden model."""
 
+import itertools
+
 import numpy as np
 import pytest
 from amaranth.sim import Simulator
@@ -22,12 +24,17 @@ VARIANTS = [
     (make(shift=40, zero=0, low=0, high=255), 28, 28, 8, 2),
     (make(shift=60, zero=7, low=0, high=15), 12, 8, 4, 2),
     (make(multiplier=Constants([12345]), shift=14, zero=3, low=3, high=6), 14, 13, 3, 4),
+    (make(shift=Constants([1, 3, 1, 63, 20])), 22, 20, 8, 2),
 ]
 
 
-@pytest.mark.parametrize(("requantization", "in_width", "bias_width", "out_width", "lanes"),
-                         VARIANTS)
-def test_requantizer(requantization, in_width, bias_width, out_width, lanes):
+@pytest.mark.parametrize(("variant", "scaling"), [
+    *((variant, "wide") for variant in VARIANTS),
+    *itertools.product(VARIANTS[-2:], ("narrow", "lut")), (VARIANTS[0], "narrow"),
+    (VARIANTS[0], "lut"),
+])
+def test_requantizer(variant, scaling):
+    requantization, in_width, bias_width, out_width, lanes = variant
     rng = np.random.default_rng(1)
     channels, pixels = 5, 60
     span = 1 << in_width - 1
@@ -41,7 +48,7 @@ def test_requantizer(requantization, in_width, bias_width, out_width, lanes):
     parameters = requantization.words(bias, lanes=lanes, bias_width=bias_width)
     assert len(parameters) == groups
     dut = Requantizer(requantization, in_width=in_width, bias_width=bias_width,
-                      out_width=out_width, lanes=lanes)
+                      out_width=out_width, lanes=lanes, scaling=scaling)
     results = []
 
     async def bench(ctx):
