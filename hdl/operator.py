@@ -1,6 +1,7 @@
 """What every operator's spec answers, and the streams that pass between operators."""
 
 import dataclasses
+import functools
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -45,6 +46,11 @@ class Constants:
     @property
     def shape(self) -> tuple[int, ...]:
         return self._values.shape
+
+    @functools.cached_property
+    def row_sums(self) -> np.ndarray:
+        """The sum of the values of each row, shape (rows,): of weights, of each output channel."""
+        return self._values.reshape(len(self._values), -1).sum(axis=1)
 
     def __eq__(self, other):
         return isinstance(other, Constants) and self._digest == other._digest

@@ -2,95 +2,24 @@
 
 import dataclasses
 import functools
+import math
 from collections.abc import Mapping
 
 import numpy as np
 
 from fcnnx.hdl.device import KINDS, Device, Resources
 from fcnnx.hdl.engine import Engine, Source
-from fcnnx.hdl.operator import FeatureMap, Operator, StreamShape
+from fcnnx.hdl.operator import FeatureMap, Operator
 from fcnnx.hdl.operators.plumbing import LEAST_PLACES, Fork
+from fcnnx.memory import MemoryTiming
 from fcnnx.network import Network
 
+from .candidates import Candidates, Room, amounts_of, candidates, port_candidates
 from .fifos import Places
-from .folding import Link, build_engine, conversions, links, port_elements
+from .folding import build_engine, conversions, links
 
 
-__all__ = ["Candidates", "Chooser", "Selection", "amounts_of", "candidates"]
-
-
-def amounts_of(resources: Resources) -> np.ndarray:
-    """Resources as a vector, in the order of their kinds."""
-    return np.array([amount for _, amount in resources.items()], dtype=np.int64)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Candidates:
-    """The foldings of one stage, with what is asked of them most.
-
-    Parameters
-    ----------
-    operators : tuple of :class:`Operator`
-        None of an input or output of the network, which is nothing but its lanes.
-    intervals : integers, shape (foldings,)
-    amounts : integers, shape (foldings, kinds)
-        Resources.
-    lanes : integers, shape (foldings, inputs + outputs)
-        Values of a beat: lanes, or those of several whole pixels.
-    inputs : :class:`int`
-    """
-
-    operators: tuple[Operator, ...]
-    intervals: np.ndarray
-    amounts: np.ndarray
-    lanes: np.ndarray
-    inputs: int
-
-    @functools.cached_property
-    def keys(self) -> tuple[np.ndarray, np.ndarray]:
-        """The distinct rows of lanes, and which one each folding has."""
-        rows, which = np.unique(self.lanes, axis=0, return_inverse=True)
-        return rows, which.reshape(-1)
-
-    @functools.cached_property
-    def grouped(self) -> tuple[np.ndarray, np.ndarray]:
-        """The foldings in the order of their rows of lanes, and where each row's begin."""
-        rows, which = self.keys
-        order = np.argsort(which, kind="stable")
-        return order, np.searchsorted(which[order], np.arange(len(rows)))
-
-
-@functools.lru_cache(maxsize=1024)
-def candidates(operator: Operator, device: Device) -> Candidates:
-    """All foldings of an operator, less those that another beats in every respect."""
-    if getattr(operator, "packed", False) and not device.packs_products:
-        operator = dataclasses.replace(operator, packed=False)  # type: ignore[type-var]
-    if getattr(operator, "scaling", "") == "wide" and not device.packs_products:
-        operator = dataclasses.replace(operator, scaling="narrow")  # type: ignore[type-var]
-    operators = tuple(operator.foldings())
-    intervals = np.array([each.interval for each in operators], dtype=np.int64)
-    amounts = np.stack([amounts_of(each.resources(device)) for each in operators])
-    lanes = np.array([[shape.elements for shape in (*each.inputs, *each.outputs)]
-                      for each in operators], dtype=np.int64)
-    kept = _undominated(np.column_stack([intervals, amounts]), lanes)
-    return Candidates(operators=tuple(operators[k] for k in kept), intervals=intervals[kept],
-                      amounts=amounts[kept], lanes=lanes[kept],
-                      inputs=len(operator.inputs))
-
-
-def _undominated(costs: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Rows that no other row of their group is at most as large as in every column."""
-    order = np.lexsort(costs.T[::-1])
-    kept: list[int] = []
-    best: dict[tuple[int, ...], np.ndarray] = {}
-    for k in order:
-        group = tuple(groups[k].tolist())
-        rows = best.get(group)
-        if rows is not None and (rows <= costs[k]).all(axis=1).any():
-            continue
-        best[group] = costs[k][None] if rows is None else np.vstack([rows, costs[k]])
-        kept.append(int(k))
-    return np.array(sorted(kept))
+__all__ = ["Chooser", "Selection"]
 
 
 @functools.cache
@@ -116,22 +45,32 @@ class Selection:
     limit : :class:`int`
         Cycles that no stage and no converter exceeds.
     interval : :class:`int`
-        The most that one of them takes.
+        The most that one of them takes; or longer, where frames are held apart for the memory.
     resources : :class:`Resources`
         Of all of them, with forks and converters.
+    words : :class:`int`
+        Of a memory's port, that a frame brings and takes.
     """
 
     picks: np.ndarray
     limit: int
     interval: int
     resources: Resources
+    words: int = 0
+
+    def paced(self, words_per_cycle: float) -> "Selection":
+        """The same, its frames as far apart as so many words for them ask for."""
+        if not self.words or self.words <= words_per_cycle * self.interval:
+            return self
+        interval = math.ceil(self.words / words_per_cycle)
+        return dataclasses.replace(self, interval=max(self.interval, interval))
 
 
 class _Edge:
     """The conversions between what two nodes may have as lanes."""
 
-    def __init__(self, link: Link, producer: Candidates, output: int, consumer: Candidates,
-                 index: int, device: Device):
+    def __init__(self, feature_map: FeatureMap, producer: Candidates, output: int,
+                 consumer: Candidates, index: int, device: Device):
         self.out_column, self.in_column = producer.inputs + output, index
         gives = producer.keys[0][:, self.out_column]
         takes = consumer.keys[0][:, self.in_column]
@@ -139,12 +78,13 @@ class _Edge:
         self.takes, self.take_index = np.unique(takes, return_inverse=True)
         shape = (2, len(self.gives), len(self.takes))
         self.intervals = np.full(shape, np.iinfo(np.int64).max)
-        self.amounts = np.zeros((*shape, len(KINDS)), dtype=np.int64)
+        self.amounts = np.zeros((*shape, producer.amounts.shape[1]), dtype=np.int64)
         for p, lanes in enumerate(self.gives.tolist()):
             for q, wanted in enumerate(self.takes.tolist()):
-                for way, (interval, amounts) in enumerate(_ways(link.map, lanes, wanted, device)):
+                for way, (interval, amounts) in enumerate(_ways(feature_map, lanes, wanted,
+                                                                   device)):
                     self.intervals[way, p, q] = interval
-                    self.amounts[way, p, q] = amounts
+                    self.amounts[way, p, q, :len(amounts)] = amounts
 
     def costs(self, limit: int, prices: np.ndarray) -> np.ndarray:
         """Price of the conversion that is taken, shape (gives, takes)."""
@@ -158,25 +98,33 @@ class _Edge:
         return int(self.intervals[way, p, q]), self.amounts[way, p, q]
 
 
+# Stages of one form have the same candidates, and the same ways from one to the next.
+_edge = functools.lru_cache(maxsize=4096)(_Edge)
+
+
 class Chooser:
     """Chooses foldings for one network on one device.
 
-    Nodes are the network's inputs, its stages and its outputs, in this order.
+    Nodes are the network's inputs, its stages and its outputs, in this order. Amounts are vectors
+    of the device's kinds; with a memory, words of its ports are a kind more.
 
     Parameters
     ----------
     network : :class:`Network`
     device : :class:`Device`
+    memory : :class:`MemoryTiming` or None
+        What frames cross, and weights may.
     """
 
-    def __init__(self, network: Network, device: Device):
-        self.network, self.device = network, device
+    def __init__(self, network: Network, device: Device, memory: MemoryTiming | None = None):
+        self.network, self.device, self.memory = network, device, memory
         self.names = [*(port.tensor for port in network.inputs),
                       *(stage.name for stage in network.stages),
                       *(port.tensor for port in network.outputs)]
-        self.nodes = [*(_port(port.map, False) for port in network.inputs),
-                      *(candidates(stage.operator, device) for stage in network.stages),
-                      *(_port(port.map, True) for port in network.outputs)]
+        self.nodes = [
+            *(port_candidates(port.map, False, memory) for port in network.inputs),
+            *(candidates(stage.operator, device, memory) for stage in network.stages),
+            *(port_candidates(port.map, True, memory) for port in network.outputs)]
         self.stages = slice(len(network.inputs), len(network.inputs) + len(network.stages))
         self._edges: list[tuple[int, int, _Edge]] = []
         self._forks: dict[int, tuple[FeatureMap, int]] = {}
@@ -191,8 +139,8 @@ class Chooser:
         for link in links(self.network):
             producer = number[link.source.name]
             consumer = ports[link.consumer] if link.index < 0 else number[link.consumer]
-            edge = _Edge(link, self.nodes[producer], link.source.output, self.nodes[consumer],
-                         max(link.index, 0), self.device)
+            edge = _edge(link.map, self.nodes[producer], link.source.output,
+                         self.nodes[consumer], max(link.index, 0), self.device)
             self._edges.append((producer, consumer, edge))
             branches[link.source] = branches.get(link.source, 0) + 1
             if branches[link.source] > 1:
@@ -209,6 +157,22 @@ class Chooser:
         least = max(int(node.intervals.min()) for node in self.nodes)
         values = np.unique(np.concatenate([node.intervals for node in self.nodes]))
         return values[values >= least]
+
+    def bounds(self, budget: Resources, limit: int) -> np.ndarray:
+        """What foldings may take whose frames are so many cycles apart: amounts of a budget, and
+        words of a :class:`Room`."""
+        if self.memory is None:
+            return amounts_of(budget)
+        given = budget.words_per_cycle if isinstance(budget, Room) else math.inf
+        return np.append(amounts_of(budget).astype(np.float64), given * limit)
+
+    def amounts(self, selection: Selection) -> np.ndarray:
+        """What a selection takes, as :meth:`bounds`."""
+        return amounts_of(selection.resources, None if self.memory is None else selection.words)
+
+    def fits(self, selection: Selection, budget: Resources) -> bool:
+        """Whether a selection keeps to a budget, its frames as far apart as its limit allows."""
+        return bool((self.amounts(selection) <= self.bounds(budget, selection.limit)).all())
 
     def choose(self, limit: int, prices: np.ndarray,
                limits: Mapping[int, int] | None = None) -> Selection | None:
@@ -260,10 +224,15 @@ class Chooser:
     def _fork(self, k: int, lanes: int) -> np.ndarray:
         feature_map, count = self._forks[k]
         if lanes > feature_map.channels:
-            return np.full(len(KINDS), np.inf)  # of several pixels a beat there are no forks
+            return np.full(self._kinds, np.inf)  # of several pixels a beat there are no forks
         held = self.held.get(k, (0,) * count)
-        return _fork_amounts(feature_map, lanes, tuple(
+        amounts = _fork_amounts(feature_map, lanes, tuple(
             max(LEAST_PLACES, -(-values // lanes)) for values in held), self.device)
+        return np.pad(amounts, (0, self._kinds - len(amounts)))
+
+    @property
+    def _kinds(self) -> int:
+        return len(KINDS) + (self.memory is not None)
 
     def _along_tree(self, costs, tables) -> list[int] | None:
         """Rows of lanes, chosen as if each node had its first input alone."""
@@ -311,7 +280,7 @@ class Chooser:
 
     def _selection(self, picks: np.ndarray, limit: int) -> Selection:
         amounts = sum((node.amounts[pick] for node, pick in zip(self.nodes, picks, strict=True)),
-                      np.zeros(len(KINDS), dtype=np.int64))
+                      np.zeros(self._kinds, dtype=np.int64))
         interval = max(int(node.intervals[pick])
                        for node, pick in zip(self.nodes, picks, strict=True))
         keys = [int(node.keys[1][pick]) for node, pick in zip(self.nodes, picks, strict=True)]
@@ -323,8 +292,9 @@ class Chooser:
         for k in self._forks:
             node = self.nodes[k]
             amounts = amounts + self._fork(k, int(node.lanes[picks[k], node.inputs]))
+        values = dict(zip(KINDS, amounts.tolist(), strict=False))
         return Selection(picks=picks, limit=limit, interval=interval,
-                         resources=Resources(**dict(zip(KINDS, amounts.tolist(), strict=True))))
+                         resources=Resources(**values), words=int(sum(amounts[len(KINDS):])))
 
     def within(self, selection: Selection, budget: Resources,
                limits: Mapping[int, int] | None = None) -> Selection:
@@ -335,8 +305,8 @@ class Chooser:
         exceeded.
         """
         limits, picks = limits or {}, selection.picks.copy()
-        most = np.maximum(amounts_of(budget), 1)
-        used = amounts_of(selection.resources)
+        most = np.maximum(self.bounds(budget, selection.limit), 1)
+        used = self.amounts(selection)
         if (used <= most).all():
             return selection
         stages = range(*self.stages.indices(len(self.nodes)))
@@ -363,11 +333,13 @@ class Chooser:
 
     def engine(self, selection: Selection, places: Places | None = None) -> Engine:
         """The engine of a selection."""
-        operators, ports = {}, {}
+        operators: dict[str, tuple[Operator, ...]] = {}
+        ports: dict[str, int] = {}
+        originals = {stage.name: stage.operator for stage in self.network.stages}
         for k, (name, pick) in enumerate(zip(self.names, selection.picks, strict=True)):
             node = self.nodes[k]
             if self.stages.start <= k < self.stages.stop:
-                operators[name] = node.operators[pick]
+                operators[name] = node.chain(pick, originals[name])
             else:
                 ports[name] = int(node.lanes[pick, 0])
         return build_engine(self.network, operators, ports=ports, interval=selection.limit,
@@ -387,14 +359,3 @@ class Chooser:
 def _fork_amounts(feature_map: FeatureMap, lanes: int, places: tuple[int, ...],
                   device: Device) -> np.ndarray:
     return amounts_of(Fork(map=feature_map, lanes=lanes, places=places).resources(device))
-
-
-def _port(feature_map: FeatureMap, output: bool) -> Candidates:
-    """An input or output of a network: any number of lanes, or pixels of an input, that a beat
-    there can have."""
-    lanes = np.array([count for count in port_elements(feature_map)
-                      if not output or count <= feature_map.channels])
-    beats = np.array([StreamShape.of(feature_map, count).beats for count in lanes.tolist()])
-    return Candidates(operators=(), intervals=beats,
-                      amounts=np.zeros((len(lanes), len(KINDS)), dtype=np.int64),
-                      lanes=lanes[:, None], inputs=int(output))

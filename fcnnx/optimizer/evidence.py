@@ -9,7 +9,8 @@ from fcnnx.hdl.device import KINDS, Resources
 from fcnnx.hdl.engine import Engine
 from fcnnx.plan import FrontPoint
 
-from .choice import Chooser, Selection, amounts_of
+from .candidates import amounts_of
+from .choice import Chooser, Selection
 from .pareto import base_prices, front
 
 

@@ -9,6 +9,7 @@ from fcnnx.hdl.device import Device, Resources
 from fcnnx.hdl.engine import Engine, Source, Stage
 from fcnnx.hdl.operator import FeatureMap, Operator, StreamShape
 from fcnnx.hdl.operators.plumbing import LEAST_PLACES, Fork, Narrow, Queue, Widen
+from fcnnx.hdl.operators.streamed import StreamedConvolution
 from fcnnx.network import Network, Port
 
 
@@ -98,16 +99,20 @@ def port_elements(feature_map: FeatureMap) -> list[int]:
                     if feature_map.columns % pixels == 0]
 
 
-def build_engine(network: Network, operators: Mapping[str, Operator], *,
+def build_engine(network: Network, operators: Mapping[str, Operator | tuple[Operator, ...]], *,
                  ports: Mapping[str, int], interval: int,
                  places: Mapping[str, tuple[int, ...]] | None = None) -> Engine:
     """The engine of a network with these foldings.
 
+    What is streamed to a stage is one more input of the engine, called ``STAGE weights``; inputs of
+    the network come first.
+
     Parameters
     ----------
     network : :class:`Network`
-    operators : :class:`Operator` by the name of the stage
-        The network's own, folded.
+    operators : :class:`Operator`, or several in a row, by the name of the stage
+        The network's own, folded; the last one in a row gives what the stage gives, and has its
+        name.
     ports : lanes by the tensor of the input or output
     interval : :class:`int`
         Cycles that a width converter may take, where there is a choice.
@@ -118,12 +123,14 @@ def build_engine(network: Network, operators: Mapping[str, Operator], *,
 
 
 class _Builder:
-    def __init__(self, network: Network, operators: Mapping[str, Operator],
+    def __init__(self, network: Network,
+                 operators: Mapping[str, Operator | tuple[Operator, ...]],
                  ports: Mapping[str, int], interval: int,
                  places: Mapping[str, tuple[int, ...]]):
         self._network, self._operators = network, operators
         self._ports, self._interval, self._places = ports, interval, places
         self._stages: list[Stage] = []
+        self._inputs: list[tuple[str, StreamShape]] = []
         self._names = ({stage.name for stage in network.stages}
                        | {port.tensor for port in network.inputs})
         # Streams that a source's consumers take, in order, once it is there.
@@ -135,21 +142,33 @@ class _Builder:
 
     def build(self) -> Engine:
         network = self._network
-        inputs = []
         for port in network.inputs:
             shape = StreamShape.of(port.map, self._ports[port.tensor])
-            inputs.append((port.tensor, shape))
+            self._inputs.append((port.tensor, shape))
             self._arrive(Source(port.tensor), shape)
         for stage in network.stages:
-            operator = self._operators[stage.name]
+            chain = self._operators[stage.name]
+            first, *others = chain if isinstance(chain, tuple) else (chain,)
             sources = tuple(self._take(source, shape.elements, stage.name)
-                            for source, shape in zip(stage.inputs, operator.inputs, strict=True))
-            self._append(stage.name, operator, sources)
-            for k, shape in enumerate(operator.outputs):
+                            for source, shape in zip(
+                                stage.inputs, first.inputs[:len(stage.inputs)], strict=True))
+            if isinstance(first, StreamedConvolution):
+                sources += (self._weights(stage.name, first),)
+            for operator in others:
+                name = self._unique(f"{stage.name}_streamed")
+                sources, first = (self._append(name, first, sources),), operator
+            self._append(stage.name, first, sources)
+            for k, shape in enumerate(first.outputs):
                 self._arrive(Source(stage.name, k), shape)
         outputs = tuple((port.tensor, self._output(port)) for port in network.outputs)
-        return Engine(name=network.name, inputs=tuple(inputs), stages=tuple(self._stages),
+        return Engine(name=network.name, inputs=tuple(self._inputs), stages=tuple(self._stages),
                       outputs=outputs)
+
+    def _weights(self, stage: str, operator: StreamedConvolution) -> Source:
+        """The stream of a stage's weights, from outside."""
+        name = self._unique(f"{stage} weights")
+        self._inputs.append((name, operator.weight_shape))
+        return Source(name)
 
     def _append(self, name: str, operator: Operator, sources: tuple[Source, ...]) -> Source:
         self._stages.append(Stage(name=name, operator=operator, inputs=sources))

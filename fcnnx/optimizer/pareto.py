@@ -1,21 +1,25 @@
 """One network's best points: the fastest within a budget, and the front of what it costs."""
 
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from fcnnx.hdl.device import KINDS, Resources
 
-from .choice import Chooser, Selection, amounts_of
+from .candidates import Room, amounts_of
+from .choice import Chooser, Selection
 from .fifos import ample_places
 from .timing import Solver
 
 
-__all__ = ["ANY", "fastest", "fit", "front", "latency_of", "lower_latency", "smallest"]
+__all__ = ["ANY", "base_prices", "fastest", "fit", "front", "latency_of", "lower_latency", "paced",
+           "prices_of", "smallest"]
 
 
 ANY = 1 << 40  # cycles: no limit
+WORDS = "words"  # the kind that a memory adds to those of a device
 ROUNDS = 16  # of prices
 STEEPNESS = 2.0  # what is short becomes dearer by so much a round
 # Prices of a front's points, as shares of the budget: all alike, and each scarce kind dear; all of
@@ -26,6 +30,8 @@ SPARES_BLOCKS = {"bram18": 8.0}
 MIXES = (0.2, 0.4, 0.6, 0.8)  # of the DSPs that make all products
 LEANINGS = tuple({**leaning, **blocks} for blocks in (NO_LEANING, SPARES_BLOCKS) for leaning in (
     NO_LEANING, {"dsp": 2.5}, {"dsp": 8.0}, {"dsp": 40.0}, {"lut": 2.5}, SPARES_LUTS))
+MEMORY_LEANINGS: tuple[Mapping[str, float], ...] = ({WORDS: 8.0}, {WORDS: 40.0}, {WORDS: 0.1})
+FINE = 1.01  # of intervals that are tried where it is words that a frame takes long for
 
 
 def base_prices(budget: Resources, leaning: Mapping[str, float] = NO_LEANING) -> np.ndarray:
@@ -33,38 +39,50 @@ def base_prices(budget: Resources, leaning: Mapping[str, float] = NO_LEANING) ->
 
     Flip-flops are never what is short: they cost little.
     """
-    prices = 1.0 / np.maximum(amounts_of(budget), 1)
+    return prices_of(amounts_of(budget), leaning)
+
+
+def prices_of(bounds: np.ndarray, leaning: Mapping[str, float] = NO_LEANING) -> np.ndarray:
+    """The same for what :meth:`Chooser.bounds` gives."""
+    prices = 1.0 / np.maximum(bounds, 1)
     prices[KINDS.index("ff")] *= 0.1
-    return prices * np.array([leaning.get(kind, 1.0) for kind in KINDS])
+    return prices * np.array([leaning.get(kind, 1.0) for kind in (*KINDS, WORDS)[:len(prices)]])
 
 
 def fit(chooser: Chooser, limit: int, budget: Resources,
         limits: Mapping[int, int] | None = None) -> Selection | None:
     """Foldings that keep to an interval within a budget, or none: prices of what is short rise."""
-    amounts = np.maximum(amounts_of(budget), 1)
-    prices = base_prices(budget)
+    amounts = np.maximum(chooser.bounds(budget, limit), 1)
+    prices = prices_of(amounts)
     for _ in range(ROUNDS):
         selection = chooser.choose(limit, prices, limits)
-        if selection is None or selection.resources.fits(budget):
-            return selection
+        if selection is None:
+            return None
+        if chooser.fits(selection, budget):
+            return paced(selection, budget)
         mended = chooser.within(selection, budget, limits)
-        if mended.resources.fits(budget):
-            return mended
-        used = amounts_of(selection.resources) / amounts
+        if chooser.fits(mended, budget):
+            return paced(mended, budget)
+        used = chooser.amounts(selection) / amounts
         prices = prices * np.clip(used, 0.5, 4.0) ** STEEPNESS
         prices /= (prices * amounts).max()
     return None
 
 
+def paced(selection: Selection, budget: Resources) -> Selection:
+    """The selection with its frames as far apart as the words of a budget make them."""
+    return selection.paced(budget.words_per_cycle) if isinstance(budget, Room) else selection
+
+
 def smallest(chooser: Chooser, budget: Resources) -> Selection:
     """The foldings that exceed a budget least, however slow."""
     found = []
-    amounts = np.maximum(amounts_of(budget), 1)
-    prices = base_prices(budget)
+    amounts = np.maximum(chooser.bounds(budget, ANY), 1)
+    prices = prices_of(amounts)
     for _ in range(ROUNDS):
         selection = chooser.choose(ANY, prices)
         assert selection is not None, "Some folding keeps to no limit at all"
-        used = amounts_of(selection.resources) / amounts
+        used = chooser.amounts(selection) / amounts
         found.append((float(used.max()), selection))
         prices = prices * np.clip(used, 0.5, 4.0) ** STEEPNESS
         prices /= (prices * amounts).max()
@@ -76,7 +94,7 @@ def fastest(chooser: Chooser, budget: Resources) -> Selection | None:
     slowest = fit(chooser, ANY, budget)
     if slowest is None:
         return None
-    useful = chooser.useful[chooser.useful < slowest.interval].tolist()
+    useful = _useful(chooser, slowest).tolist()
     low, high, best = -1, len(useful), slowest
     while high - low > 1:
         middle = (low + high) // 2
@@ -86,6 +104,16 @@ def fastest(chooser: Chooser, budget: Resources) -> Selection | None:
         else:
             high, best = middle, selection
     return best
+
+
+def _useful(chooser: Chooser, slowest: Selection) -> np.ndarray:
+    """Intervals worth trying: a stage may have them, or the words of a frame may take as long."""
+    useful = chooser.useful[chooser.useful < slowest.interval]
+    if chooser.memory is None:
+        return useful
+    count = math.ceil(math.log(slowest.interval / chooser.useful[0]) / math.log(FINE)) + 1
+    grid = np.geomspace(chooser.useful[0], slowest.interval, count).astype(np.int64)
+    return np.unique(np.concatenate([useful, grid[:-1]]))
 
 
 def front(chooser: Chooser, budget: Resources, *, fastest_interval: int,
@@ -104,15 +132,16 @@ def front(chooser: Chooser, budget: Resources, *, fastest_interval: int,
         farther apart.
     """
     found: dict[tuple[int, ...], Selection] = {}
-    for leaning in LEANINGS:
-        prices = base_prices(budget, leaning)
+    for leaning in LEANINGS if chooser.memory is None else LEANINGS + MEMORY_LEANINGS:
         limit = ANY
         while limit >= fastest_interval:
+            prices = prices_of(chooser.bounds(budget, limit), leaning)
             selection = chooser.choose(limit, prices)
             if selection is None:
                 break
             for each in (selection, *_mixed(chooser, selection, budget, leaning)):
-                found.setdefault((each.interval, *amounts_of(each.resources).tolist()), each)
+                held = paced(each, budget)
+                found.setdefault((held.interval, *chooser.amounts(held).tolist()), held)
             limit = max(min(selection.interval - 1, int(selection.interval / ratio)),
                         min(fastest_interval, selection.interval - 1))
     return _undominated(found)
@@ -131,7 +160,7 @@ def _mixed(chooser: Chooser, selection: Selection, budget: Resources,
 
 def _undominated(found: Mapping[tuple[int, ...], Selection]) -> list[Selection]:
     kept: list[Selection] = []
-    costs = np.empty((0, 1 + len(KINDS)), dtype=np.int64)
+    costs = np.empty((0, len(next(iter(found)))), dtype=np.int64)
     for key in sorted(found):
         if not (costs <= key).all(axis=1).any():
             costs = np.vstack([costs, key])

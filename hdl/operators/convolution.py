@@ -205,8 +205,7 @@ class Convolution:
         if self.input.signed:
             return self.bias
         half = 1 << self.input.width - 1
-        return Constants(self.bias.values
-                         + half * self.weights.values.reshape(self.output.channels, -1).sum(1))
+        return Constants(self.bias.values + half * self.weights.row_sums)
 
     def timing(self) -> Timing:
         output, cycles = self.drain.timing(self.output.pixels)

@@ -242,7 +242,7 @@ class StreamedConvolution:
         bias = self.bias.values
         if not self.input.signed:
             half = 1 << self.input.width - 1
-            bias = bias + half * self.weights.values.reshape(self.output.channels, -1).sum(1)
+            bias = bias + half * self.weights.row_sums
         return GroupDrain.padded(
             output=self.group, passes=self.passes, rows=self.rows, acc_width=self.acc_width,
             requantization=self.requantization, bias=bias, steps=self.steps, pace=self.pace,

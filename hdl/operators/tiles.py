@@ -82,6 +82,8 @@ class Tiling:
         """Rows of the buffer: at the least those with which the pixels of one output can arrive
         during the output before it, across the border of two frames too."""
         window, beats = self.window, self.window.stream.beats
+        if self.passes > 2:  # groups between the first and the last one neither need nor free any
+            return dataclasses.replace(self, passes=2).rows_held
         gap = np.append(self.needs[1:], window.needs[0] + beats) - np.concatenate(
             [[self.frees[-1] - beats], self.frees[:-1]])
         # A pixel's places are free, and its data there, cycles later.

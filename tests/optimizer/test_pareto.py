@@ -8,7 +8,8 @@ import pytest
 
 from fcnnx import boards
 from fcnnx.hdl.device import Resources
-from fcnnx.optimizer.choice import Chooser, amounts_of
+from fcnnx.optimizer.candidates import amounts_of
+from fcnnx.optimizer.choice import Chooser
 from fcnnx.optimizer.folding import engine_resources
 from fcnnx.optimizer.pareto import (
     ANY,
