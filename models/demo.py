@@ -1,10 +1,11 @@
-"""R-Net and O-Net as one accelerator that finds a face, from trained models to a picture.
+"""MTCNN's cascade as one accelerator that finds the faces of a photo, landmarks included.
 
     python models/demo.py
 
-Builds the accelerator for a ZedBoard, runs labelled patches and squares of a photo through its
-simulated hardware, compares what it sees with onnxruntime on the float models, and draws what it
-found. Everything lands in build/.
+P-Net at each size of the photo, R-Net and O-Net become one accelerator. A photo goes through its
+simulated hardware, with MTCNN's host between the networks; what it finds is drawn, and compared
+with what onnxruntime finds with the float models. Exit code 0: the same faces. Everything lands in
+build/.
 """
 
 import os
@@ -12,11 +13,12 @@ import pathlib
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 
 import numpy as np
-import onnxruntime
 from PIL import Image, ImageDraw
 
+import cascade
 import faces
 import mtcnn
 import recipes
@@ -24,104 +26,111 @@ import recipes
 
 BUILD = pathlib.Path("build", "faces")
 DEMO = pathlib.Path("build", "demo")
-NETWORKS = ("rnet", "onet")
-VERDICTS = {"rnet": "softmax_1", "onet": "softmax_2"}
-LANDMARKS = "onet/dense_6"  # five columns, then five rows, as shares of the square's side
-THRESHOLD = 0.5
+BOARD = "zcu102"
+IO = "stream"  # how photos and results cross the accelerator's border
+LEAST, MOST = 96, 300  # sides of the faces to be found, in pixels
+# In frames per second: for each photo some squares go through R-Net, and few through O-Net.
+TARGETS = {"pnet": 400, "rnet": 3000, "onet": 800}
+OVERLAP, DISTANCE = 0.9, 2.0  # least and greatest, of boxes and of landmarks, that are the same
 
 
 def run(*words: str | pathlib.Path) -> None:
     """Run fcnnx, and show the command."""
     print("\n$ fcnnx", *words, flush=True)
-    subprocess.run([sys.executable, "-m", "fcnnx", *map(str, words)], check=True)
+    done = subprocess.run([sys.executable, "-m", "fcnnx", *map(str, words)])
+    if done.returncode:
+        sys.exit(done.returncode)
 
 
-def place(name: str) -> str:
-    """An example file, from here."""
-    return os.path.relpath(recipes.locate(name))
+def build(sizes: list[tuple[int, int]]) -> None:
+    """One accelerator of all networks, for these sizes of the photo."""
+    networks = {**{f"pnet_{k}": "pnet" for k in range(len(sizes))}, "rnet": "rnet", "onet": "onet"}
+    run("build", "--models", *(f"{name}={os.path.relpath(recipes.locate(f'{model}_qdq.onnx'))}"
+                               for name, model in networks.items()),
+        "--shape", *(f"pnet_{k}/{mtcnn.INPUTS['pnet']}=1,{columns},{rows},3"
+                     for k, (rows, columns) in enumerate(sizes)),
+        "--board", BOARD, "--io", IO, "--objective", "resources",
+        "--targets", *(f"{name}={TARGETS[model]}fps" for name, model in networks.items()),
+        "--out", BUILD, "--force")
 
 
-def float_verdicts(network: str, frames: np.ndarray) -> np.ndarray:
-    """What onnxruntime says of the model as it was trained."""
-    session = onnxruntime.InferenceSession(str(recipes.locate(f"{network}.onnx")),
-                                           providers=["CPUExecutionProvider"])
-    (verdicts,) = session.run([VERDICTS[network]], {mtcnn.INPUTS[network]: frames})
-    return verdicts[:, 1] > THRESHOLD
+class Hardware:
+    """The networks of the simulated accelerator.
+
+    All of them run at once, as they would on a board: one that has nothing new to look at sees its
+    last frame again, and black before that.
+    """
+
+    def __init__(self) -> None:
+        self._last = {f"{name}/{mtcnn.INPUTS[name]}": faces.prepare(
+            np.zeros((1, mtcnn.SIDES[name], mtcnn.SIDES[name], 3))) for name in ("rnet", "onet")}
+        self._runs = 0
+
+    def __call__(self, frames: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Outputs by NETWORK/TENSOR, as :data:`cascade.Networks`."""
+        self._runs += 1
+        given, found = (DEMO / f"{kind}_{self._runs}.npz" for kind in ("inputs", "outputs"))
+        np.savez(given, **{**self._last, **frames})
+        run("simulate", BUILD, "--inputs", given, "--outputs", found)
+        self._last |= {name: array[-1:] for name, array in frames.items()}
+        networks = {name.partition("/")[0] for name in frames}
+        with np.load(found) as file:
+            return {name: file[name] for name in file.files
+                    if name.partition("/")[0] in networks}
 
 
-def simulate(name: str, frames: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Frames through the hardware; gives its outputs."""
-    np.savez(DEMO / f"{name}.npz", **{f"{network}/{mtcnn.INPUTS[network]}": array
-                                      for network, array in frames.items()})
-    found = DEMO / f"{name}_found.npz"
-    run("simulate", BUILD, "--inputs", DEMO / f"{name}.npz", "--outputs", found)
-    with np.load(found) as file:
-        return dict(file)
+def same(hardware: cascade.Detection, exact: cascade.Detection) -> bool:
+    """Whether two detections found the same faces; tells how near they are, face by face."""
+    good = len(hardware.boxes) == len(exact.boxes) > 0
+    print(f"\nonnxruntime with the float models finds {len(exact.boxes)} face(s), the hardware "
+          f"{len(hardware.boxes)}")
+    if not len(hardware.boxes):
+        return False
+    shared = cascade.overlaps(exact.boxes, hardware.boxes)
+    for k, found in enumerate(shared.argmax(axis=1)):
+        distances = np.hypot(*(exact.landmarks[k] - hardware.landmarks[found]).T)
+        good &= shared[k, found] >= OVERLAP and distances.max() <= DISTANCE
+        print(f"face {k + 1}: probability {hardware.scores[found]:.4f} (float "
+              f"{exact.scores[k]:.4f}), intersection over union {shared[k, found]:.3f} (at least "
+              f"{OVERLAP}), landmarks within {distances.max():.2f} pixels (at most {DISTANCE:.0f})")
+    return bool(good)
 
 
-def compare(network: str, hardware: np.ndarray, patches: np.ndarray, truth: np.ndarray) -> None:
-    """Tell how the hardware's verdicts compare with the float model's."""
-    verdicts, exact = hardware > THRESHOLD, float_verdicts(network, patches)
-    print(f"{network}: on {(verdicts == exact).sum()} of {len(truth)} labelled patches hardware "
-          f"and float model agree; the hardware is right on {(verdicts == truth).sum()}, the "
-          f"float model on {(exact == truth).sum()}")
-
-
-def draw(photo: np.ndarray, square: np.ndarray, landmarks: np.ndarray, path: pathlib.Path) -> None:
-    """The square and its surroundings, enlarged, with the five landmarks."""
-    top, left, side = map(int, square)
-    scale, margin = 4, side // 2
-    box = (max(0, left - margin), max(0, top - margin),
-           min(photo.shape[1], left + side + margin), min(photo.shape[0], top + side + margin))
-    picture = Image.fromarray(photo).crop(box)
+def draw(photo: np.ndarray, found: cascade.Detection, path: pathlib.Path) -> None:
+    """The photo with what each network let through: thin, thicker, and the faces with landmarks."""
+    scale = 2
+    picture = Image.fromarray(photo)
     picture = picture.resize((scale * picture.width, scale * picture.height), Image.LANCZOS)
     pen = ImageDraw.Draw(picture)
-
-    def enlarged(column: float, row: float) -> tuple[float, float]:
-        return scale * (column - box[0]), scale * (row - box[1])
-
-    pen.rectangle([enlarged(left, top), enlarged(left + side, top + side)], outline="cyan", width=3)
-    for column, row in zip(landmarks[:5], landmarks[5:], strict=True):
-        x, y = enlarged(left + column * side, top + row * side)
-        pen.ellipse([x - 9, y - 9, x + 9, y + 9], outline="black", fill="yellow", width=2)
+    for boxes, colour, width in ((found.proposed, "white", 1), (found.refined, "orange", 2),
+                                 (found.boxes, "cyan", 5)):
+        for box in boxes:
+            pen.rectangle(list(scale * box), outline=colour, width=width)
+    for column, row in scale * found.landmarks.reshape(-1, 2):
+        pen.ellipse([column - 6, row - 6, column + 6, row + 6], outline="black", fill="yellow",
+                    width=2)
     picture.save(path)
 
 
-def main() -> None:
-    """Build, simulate, compare, draw."""
+def main() -> int:
+    """Build, detect, compare, draw; gives the exit code."""
     start = time.monotonic()
     os.chdir(recipes.FOLDER.parent.parent)
     DEMO.mkdir(parents=True, exist_ok=True)
-    run("build", "--models", *(place(f"{name}.onnx") for name in NETWORKS), "--board", "zedboard",
-        "--calibration", f"rnet={place('faces24.npz')}", f"onet={place('faces48.npz')}",
-        "--out", BUILD, "--force")
-
-    # R-Net sees every labelled patch and every square of the photo. O-Net, which takes longer for
-    # each, sees every other patch, and of the photo what R-Net holds for a face.
-    patches = {name: faces.labelled(mtcnn.SIDES[name]) for name in NETWORKS}
-    patches["onet"] = tuple(each[::2] for each in patches["onet"])
     photo = faces.PHOTO()
-    squares = faces.crops(photo)
-    frames = {"rnet": np.concatenate([patches["rnet"][0], faces.cut(photo, squares, 24)]),
-              "onet": patches["onet"][0]}
-    found = simulate("patches", frames)
-    verdicts = {name: found[f"{name}/{VERDICTS[name]}"][:, 1] for name in NETWORKS}
-    print()
-    for name in NETWORKS:
-        compare(name, verdicts[name][:len(patches[name][1])], *patches[name])
-
-    scores = verdicts["rnet"][len(patches["rnet"][1]):]
-    passed = squares[scores > THRESHOLD] if scores.max() > THRESHOLD else squares[[scores.argmax()]]
-    print(f"rnet: {len(passed)} of {len(squares)} squares of the photo go on to O-Net")
-    found = simulate("squares", {name: faces.cut(photo, passed, mtcnn.SIDES[name])
-                                 for name in NETWORKS})
-    scores = found[f"onet/{VERDICTS['onet']}"][:, 1]
-    best = int(scores.argmax())
-    draw(photo, passed[best], found[LANDMARKS][best], DEMO / "face.png")
-    print(f"\nonet: the square at row {passed[best][0]}, column {passed[best][1]} is a face with "
-          f"probability {scores[best]:.3f}; see {DEMO / 'face.png'}")
-    print(f"{time.monotonic() - start:.0f} s in all")
+    sizes = cascade.pyramid(*photo.shape[:2], LEAST, MOST)
+    print("Bringing and quantising the models; P-Net will see the photo at "
+          + ", ".join(f"{columns}x{rows}" for rows, columns in sizes), flush=True)
+    exact = cascade.detect(photo, cascade.onnx_networks(), LEAST, MOST)
+    build(sizes)
+    found = cascade.detect(photo, Hardware(), LEAST, MOST)
+    print(f"\nP-Net proposes {len(found.proposed)} squares, R-Net lets {len(found.refined)} "
+          f"through, O-Net finds {len(found.boxes)} face(s)")
+    good = same(found, exact)
+    draw(photo, found, DEMO / "faces.png")
+    print(f"See {DEMO / 'faces.png'}; {time.monotonic() - start:.0f} s in all")
+    return 0 if good else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

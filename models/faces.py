@@ -8,11 +8,14 @@ import skimage.transform
 __all__ = ["PHOTO", "calibration", "crops", "cut", "labelled", "prepare", "resize"]
 
 PHOTO = skimage.data.astronaut  # 512 x 512 pixels, one face
+# What networks are quantised with; PHOTO is not among them, so that it is new to them.
+_OTHERS = (skimage.data.coffee, skimage.data.chelsea, skimage.data.rocket, skimage.data.retina,
+           skimage.data.camera, skimage.data.immunohistochemistry)
 
 
-def resize(patch: np.ndarray, side: int) -> np.ndarray:
-    """A patch at this many pixels; values between 0 and 1."""
-    return skimage.transform.resize(patch, (side, side), anti_aliasing=patch.shape[0] > side)
+def resize(patch: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A patch with this many rows and columns; values between 0 and 1."""
+    return skimage.transform.resize(patch, size, anti_aliasing=patch.shape[0] > size[0])
 
 
 def prepare(patches: np.ndarray) -> np.ndarray:
@@ -22,12 +25,12 @@ def prepare(patches: np.ndarray) -> np.ndarray:
 
 def labelled(side: int) -> tuple[np.ndarray, np.ndarray]:
     """The 200 patches of Labeled Faces in the Wild, prepared, and which of them are faces."""
-    patches = np.stack([resize(patch, side) for patch in skimage.data.lfw_subset()])
+    patches = np.stack([resize(patch, (side, side)) for patch in skimage.data.lfw_subset()])
     return prepare(np.repeat(patches[..., None], 3, axis=3)), np.arange(len(patches)) < 100
 
 
 def crops(photo: np.ndarray, sides: tuple[int, ...] = (128,), step: float = 0.33) -> np.ndarray:
-    """Squares of a photo as rows (top, left, side): a grid for each side.
+    """Squares of a photo as rows (left, top, right, bottom): a grid for each side.
 
     Parameters
     ----------
@@ -37,20 +40,27 @@ def crops(photo: np.ndarray, sides: tuple[int, ...] = (128,), step: float = 0.33
         Distance of neighbours, as a share of the side.
     """
     rows, columns = photo.shape[:2]
-    return np.array([(top, left, side) for side in sides
+    return np.array([(left, top, left + side, top + side) for side in sides
                      for top in range(0, rows - side + 1, int(step * side))
                      for left in range(0, columns - side + 1, int(step * side))])
 
 
 def cut(photo: np.ndarray, squares: np.ndarray, side: int) -> np.ndarray:
-    """Squares of a photo, resized and prepared."""
-    return prepare(np.stack([resize(photo[top:top + size, left:left + size], side)
-                             for top, left, size in squares]))
+    """Squares of a photo, whole pixels, resized and prepared; outside the photo all is black."""
+    over = max(0, *(-squares[:, :2]).flat, *(squares[:, 2:] - photo.shape[1::-1]).flat)
+    wide = np.pad(photo, ((int(over), int(over)), (int(over), int(over)), (0, 0)))
+    return prepare(np.stack([resize(wide[top:bottom, left:right], (side, side)) for
+                             left, top, right, bottom in (squares + over).astype(int)]))
 
 
 def calibration(side: int) -> np.ndarray:
-    """Patches to quantise with: every fifth labelled one, and 60 squares of the photo."""
-    photo = PHOTO()
-    squares = crops(photo, (64, 128, 256), 0.5)
-    chosen = np.random.default_rng(0).choice(len(squares), 60, replace=False)
-    return np.concatenate([labelled(side)[0][::5], cut(photo, squares[np.sort(chosen)], side)])
+    """Patches to quantise with: every fifth labelled one, and squares of photos, 16 of each."""
+    rng = np.random.default_rng(0)
+    patches = [labelled(side)[0][::5]]
+    for other in _OTHERS:
+        photo = other()
+        photo = photo if photo.ndim == 3 else np.repeat(photo[..., None], 3, axis=2)
+        squares = crops(photo, (64, 128, 256), 0.5)
+        chosen = rng.choice(len(squares), 16, replace=False)
+        patches.append(cut(photo, squares[np.sort(chosen)], side))
+    return np.concatenate(patches)

@@ -12,9 +12,12 @@ import tarfile
 import tempfile
 
 
-__all__ = ["INPUTS", "SIDES", "fetch"]
+__all__ = ["INPUTS", "OUTPUTS", "SIDES", "fetch"]
 
 INPUTS = {"pnet": "input_1", "rnet": "input_2", "onet": "input_3"}
+OUTPUTS = {  # verdicts (no face, face), shifts of the borders, landmarks: five columns, five rows
+    "pnet": ("softmax", "conv2d_4"), "rnet": ("softmax_1", "dense_2"),
+    "onet": ("softmax_2", "dense_5", "dense_6")}
 SIDES = {"pnet": 48, "rnet": 24, "onet": 48}  # pixels; P-Net takes any, and gets as many as O-Net
 _PINNED = pathlib.Path(__file__).with_suffix(".txt")
 
