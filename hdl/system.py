@@ -184,7 +184,8 @@ class MemorySystem:
                 if each.kind == "load":
                     parts.append(Loader.cost(width=self.axi.data_width, device=device))
                     continue
-                parts.append(self.packing(each, shapes[each.stream]).resources(device))
+                parts.append(self.packing(each, shapes[each.stream]).resources(
+                    device, "write" if each.kind == "output" else "read"))
                 if each.kind == "input":
                     parts.append(FrameGate.cost(shapes[each.stream], pace=memory.pace,
                                                 device=device))

@@ -192,21 +192,38 @@ def _crossings(engine: Engine, axi: Axi) -> list[_Crossing]:
 
 
 def _paced(engine: Engine, pace: int, crossings: Sequence[_Crossing]) -> PacedEngine:
-    """The engine with its frames held back: the gate counts from when a frame really began."""
-    begins = {each.stream: np.arange(STILL) * pace for each in crossings if each.kind == "input"}
+    """The engine with its frames held back: the gate counts from when a frame really began.
+
+    The first waits until weights have filled their buffers.
+    """
+    filled = sum(each.packing.interval for each in crossings if each.kind == "weights")
+    inputs = [each.stream for each in crossings if each.kind == "input"]
+    begins = {name: filled + np.arange(STILL) * pace for name in inputs}
     timing = None
     for _ in range(PACINGS):
         timing = simulate(engine, STILL if timing is None else len(timing.ends),
                           offers=_offers(crossings, begins))
         real = {name: timing.transfers[Source(name)].reshape(len(timing.ends), -1)[:, 0]
-                for name in begins}
+                for name in inputs}
         held = {name: np.concatenate([first[:1], first[:-1] + pace])
                 for name, first in real.items()}
         if all((begins[name][:len(cycles)] == cycles).all() for name, cycles in held.items()):
             break
         begins = held
     assert timing is not None
-    return PacedEngine(engine=engine, pace=pace, timing=timing)
+    first = min(int(cycles[0]) for cycles in real.values())
+    transfers = {source: _since(cycles, first, len(timing.ends), pace) if source.name in
+                 engine.weight_frames else cycles for source, cycles in timing.transfers.items()}
+    return PacedEngine(engine=engine, pace=pace, timing=dataclasses.replace(
+        timing, transfers=transfers, latency_cycles=int(timing.ends[0]) - first))
+
+
+def _since(cycles: np.ndarray, first: int, frames: int, pace: int) -> np.ndarray:
+    """Cycles of beats, those before the first frame moved up to it at their own rate: that much
+    has been filled in before anything can run dry."""
+    before = int((cycles < first).sum())
+    ahead = np.arange(before, 0, -1) * pace * frames // len(cycles)
+    return np.concatenate([first - 1 - ahead, cycles[before:]])
 
 
 def _offers(crossings: Sequence[_Crossing],

@@ -1,0 +1,169 @@
+"""Accelerators with a memory: exact in data and time, whatever the memory and the neighbours do."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from fcnnx.cosim.check import check
+from fcnnx.cosim.simulation import measure
+from fcnnx.cosim.system import Event, Fault, run_with_memory
+from fcnnx.generate import generate
+from fcnnx.hdl.accelerator import Accelerator
+from fcnnx.hdl.engine import Engine, Source, Stage
+from fcnnx.hdl.memory.control import ERRORS
+from fcnnx.hdl.operator import FeatureMap
+from fcnnx.hdl.operators.streamed import StreamedConvolution
+from fcnnx.hdl.registers import constants
+from fcnnx.memory import MemoryTiming
+from fcnnx.optimizer.memory import plan_memory
+from fcnnx.optimizer.timing import simulate
+
+from .conftest import convolution, residual
+
+
+MEMORY = MemoryTiming(word_bytes=8, words_per_cycle=0.4)
+FRAMES = {"resident": 6, "streamed": 6}
+
+
+def streamed_engine(name, seed):
+    """A layer whose weights come from the memory with every frame, and its map in order again."""
+    rng = np.random.default_rng(seed)
+    whole = convolution(FeatureMap(rows=4, columns=4, channels=4), 8, rng)
+    fields = {field.name: getattr(whole, field.name) for field in dataclasses.fields(whole)
+              if field.name in ("input", "kernel", "padding", "weights", "bias", "requantization",
+                                "output", "acc_width")}
+    layer = StreamedConvolution(**fields, rows=2, lanes=2, tile=2)
+    stages = (Stage(name="layer", operator=layer, inputs=(Source("x"), Source("weights"))),
+              Stage(name="order", operator=layer.reorder(), inputs=(Source("layer"),)))
+    return Engine(name=name, inputs=(("x", layer.inputs[0]), ("weights", layer.inputs[1])),
+                  stages=stages, outputs=(("y", Source("order")),))
+
+
+@pytest.fixture(scope="module")
+def planned():
+    engines = (residual("resident", 1, (6, 5)), streamed_engine("streamed", 2))
+    timings = [simulate(engine) for engine in engines]
+    return plan_memory(engines, timings, MEMORY, address_width=32, weights=(1, 1),
+                       alone=[timing.interval_cycles for timing in timings], most=(None, None))
+
+
+@pytest.fixture(scope="module")
+def accelerator(planned):
+    return Accelerator(engines=tuple(each.engine for each in planned.engines),
+                       memory=planned.system)
+
+
+@pytest.fixture(scope="module")
+def folder(accelerator, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("system") / "design"
+    generate(accelerator, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def inputs(accelerator):
+    rng = np.random.default_rng(3)
+    return {(engine.name, name): rng.integers(-128, 128, (3, *shape.map.shape))
+            for engine in accelerator.engines for name, shape in engine.inputs
+            if name not in engine.weight_frames}
+
+
+@pytest.fixture
+def run(folder, accelerator, inputs):
+    def started(**options):
+        frames = options.pop("frames", FRAMES)
+        result = run_with_memory(folder, accelerator, inputs, frames, MEMORY, patience=60_000,
+                                 **options)
+        assert not result.messages
+        assert not any(port.violations or port.refused for port in result.traffic)
+        return result
+    return started
+
+
+@pytest.fixture(scope="module")
+def registers(accelerator):
+    return constants(accelerator.memory.registers("0" * 64))
+
+
+def mismatches(result, inputs):
+    golden = {engine.name: engine for engine in result.accelerator.engines}
+    return {name: found.mismatches for name, found in check(result, inputs, golden).items()}
+
+
+def errors(result, number):
+    """The flags of a network, that of mere waiting aside."""
+    word = result.registers[f"NETWORK_{number}_ERRORS"]
+    return {flag for bit, flag in enumerate(ERRORS) if word >> bit & 1} - {"starved"}
+
+
+def control(registers, number, what):
+    return {"register": f"NETWORK_{number}_CONTROL",
+            "value": 1 << registers[f"NETWORK_{number}_CONTROL_{what}_SHIFT"]}
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_as_predicted(run, planned, inputs, seed):
+    result = run(seed=seed)
+    assert mismatches(result, inputs) == {"resident": 0, "streamed": 0}
+    assert result.memory["underruns"] == 0
+    for paced in planned.engines:
+        found = measure(result)[paced.engine.name]
+        assert (found.interval, found.latency) == (
+            paced.timing.interval_cycles, paced.timing.latency_cycles)
+        _, ends = result.frame_times(paced.engine)
+        assert set(np.diff(ends)) == {paced.pace}
+    assert errors(result, 0) == errors(result, 1) == set()
+
+
+@pytest.mark.parametrize(("stopped", "other"), [(0, "streamed"), (1, "resident")])
+def test_a_neighbour_that_stops_and_starts_again(run, accelerator, inputs, registers, stopped,
+                                                 other):
+    names = [engine.name for engine in accelerator.engines]
+    engine = accelerator.engines[names.index(other)]
+    frames = {names[stopped]: 12, other: 24}
+    events = [Event(cycle=3000, **control(registers, stopped, "STOP")),
+              Event(cycle=18_000, **control(registers, stopped, "START"), starts=names[stopped])]
+    result = run(frames=frames, events=events)
+    assert mismatches(result, inputs) == {"resident": 0, "streamed": 0}
+    assert result.starved_cycles(other) == 0
+    _, ends = result.frame_times(engine)
+    assert len(set(np.diff(ends))) == 1
+
+
+@pytest.mark.parametrize(("engine", "stream", "response", "flag"), [
+    ("resident", "image:0", 2, "read_slverr"), ("streamed", "", 3, "read_decerr"),
+    ("streamed", "y", 2, "write_slverr")])
+def test_an_error_stops_its_network_alone(run, accelerator, inputs, registers, engine, stream,
+                                          response, flag):
+    names = [each.name for each in accelerator.engines]
+    number = names.index(engine)
+    other = names[1 - number]
+    events = [Event(cycle=18_000, **control(registers, number, "START"), starts=engine)]
+    result = run(frames={engine: 8, other: 20}, events=events, faults=[
+        Fault(engine=engine, stream=stream, response=response, skipped=64)])
+    assert errors(result, number) == {flag}
+    assert errors(result, 1 - number) == set()
+    assert mismatches(result, inputs)[other] == 0
+    assert result.starved_cycles(other) == 0
+
+
+def test_a_memory_that_stands_still(run, accelerator, inputs, registers):
+    events = [Event(cycle=26_000, **control(registers, number, "START"), starts=engine.name)
+              for number, engine in enumerate(accelerator.engines)]
+    result = run(frozen=(2000, 12_000), events=events)
+    assert errors(result, 0) == errors(result, 1) == {"stalled"}
+    assert mismatches(result, inputs) == {"resident": 0, "streamed": 0}
+
+
+def test_a_start_at_the_wrong_time(run, inputs, registers):
+    start = control(registers, 1, "START")
+    result = run(events=[Event(cycle=1000, **start)])
+    assert errors(result, 1) == {"running"}
+    assert mismatches(result, inputs) == {"resident": 0, "streamed": 0}
+
+    away = Event(cycle=0, register="NETWORK_1_INPUT_0_0", value=0)
+    result = run(frames={"resident": 3, "streamed": 0}, idle=["streamed"],
+                 events=[away, Event(cycle=0, **start)])
+    assert errors(result, 1) == {"no_base"}
+    assert result.registers["NETWORK_1_STARTED"] == 0
