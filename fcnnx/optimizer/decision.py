@@ -1,20 +1,28 @@
 """Which point of its front each network takes, and why none will do where none does."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 
 from fcnnx.errors import BadInput, Problem, TargetMissed
 from fcnnx.hdl.device import Resources
 
+from .bounds import SURPLUS, Traffic, least_pace
+from .candidates import Room
 from .choice import Chooser, Selection
 from .fifos import ample_places
-from .pareto import ANY, base_prices, fastest, front, lower_latency, smallest
+from .memory import USABLE
+from .pareto import ANY, fastest, front, lower_latency, prices_of, smallest
 from .partition import Option, combine
 from .targets import Target
 from .timing import simulate
 
 
-__all__ = ["Decider", "Decision"]
+__all__ = ["POLICIES", "Decider", "Decision"]
+
+
+POLICIES = ("joint", "unaware")  # of networks that share a memory
+LEAST_WORDS = 1e-6  # per cycle, that are left at the least
 
 
 TIGHTENINGS = 24  # of intervals, until latencies that were wanted are reached
@@ -60,17 +68,25 @@ class Decider:
     objective : one of :data:`partition.OBJECTIVES`
     clock_mhz : :class:`float`
     progress : callable
+    policy : one of :data:`POLICIES`
+        ``"joint"``, or ``"unaware"``: each as if the memory, which the choosers know, were its own.
     """
 
     def __init__(self, choosers: Sequence[Chooser], targets: Sequence[Target], *, objective: str,
-                 clock_mhz: float, progress: Callable[[str], None]):
+                 clock_mhz: float, progress: Callable[[str], None], policy: str = "joint"):
         self._choosers, self._targets = choosers, targets
         self._objective, self._clock, self._progress = objective, clock_mhz, progress
         self._weights = [target.weight or 1.0 for target in targets]
         self._measurements: dict[tuple[int, bytes, int], _Measured] = {}
+        self._memory = choosers[0].memory
+        self._shared = policy == "joint"
+        # As schedules count: with a surplus.
+        self._words = (None if self._memory is None
+                       else self._memory.derated * USABLE / (1 + SURPLUS))
 
     def decide(self, room: Resources, budget: Resources) -> Decision:
-        """Foldings within ``room``, what the budget leaves for all but queues at joins.
+        """Foldings within ``room``, what the budget leaves for all but queues at joins; and within
+        what the memory gives, if there is one.
 
         Raises
         ------
@@ -79,6 +95,7 @@ class Decider:
         TargetMissed
             If a target cannot be met.
         """
+        room, budget = Room.of(room, self._words), Room.of(budget, self._words)
         self._check_smallest(room, budget)
         single = len(self._choosers) == 1
         alone = [self._alone(n, room, budget) for n in range(len(self._choosers))]
@@ -96,7 +113,8 @@ class Decider:
                 engine = chooser.engine(selection, places)
             timing = simulate(engine)
             self._measurements[key] = _Measured(timing.interval_cycles, timing.latency_cycles)
-        return self._measurements[key]
+        measured = self._measurements[key]
+        return dataclasses.replace(measured, interval=max(measured.interval, selection.interval))
 
     def _check_smallest(self, room: Resources, budget: Resources) -> None:
         """Whether the smallest foldings fit together."""
@@ -146,9 +164,10 @@ class Decider:
         return lower_latency(self._choosers[n], selection, room)
 
     def _options(self, chooser: Chooser, selections: Sequence[Selection],
-                 alone: int) -> list[Option]:
+                 alone: int, slowest: int = 0) -> list[Option]:
         return [Option(interval=each.interval, resources=each.resources,
-                       progress=alone / each.interval) for each in selections]
+                       progress=alone / each.interval, words=each.words, slowest=slowest)
+                for each in selections]
 
     def _share(self, alone: Sequence[Selection], times: Sequence[int],
                room: Resources) -> Decision:
@@ -185,11 +204,21 @@ class Decider:
         """
         made = list(selections)
         for n, chooser in enumerate(self._choosers if self._objective != "resources" else ()):
-            faster = fastest(chooser, _left(room, made, n))
+            faster = fastest(chooser, self._left(room, made, n))
             if (faster is not None and faster.interval < made[n].interval
                     and self._tightened(n, faster, bounds[n]) == bounds[n]):
                 made[n] = faster
         return tuple(made)
+
+    def _left(self, room: Resources, selections: Sequence[Selection], n: int) -> Resources:
+        """What all networks but one leave."""
+        others = [each for k, each in enumerate(selections) if k != n]
+        taken = sum((each.resources for each in others), Resources())
+        left = Resources(**{kind: amount - getattr(taken, kind) for kind, amount in room.items()})
+        if self._words is None or not self._shared:
+            return Room.of(left, self._words)
+        moved = sum(each.words / each.interval for each in others)
+        return Room.of(left, max(self._words - moved, LEAST_WORDS))
 
     def _improved(self, selections: Sequence[Selection], tightened: Sequence[int],
                   bounds: Sequence[int], room: Resources) -> tuple[Selection, ...] | None:
@@ -198,7 +227,7 @@ class Decider:
         for n, chooser in enumerate(self._choosers):
             if tightened[n] == bounds[n]:
                 continue
-            made[n] = lower_latency(chooser, made[n], _left(room, made, n))
+            made[n] = lower_latency(chooser, made[n], self._left(room, made, n))
             if self._tightened(n, made[n], bounds[n]) != bounds[n]:
                 return None
         return tuple(made)
@@ -228,33 +257,72 @@ class Decider:
                 floor = time * total / weight / share if share else ANY
                 kept.append([each for each in selections
                              if each.interval <= min(bound, floor)])
-            options = [self._options(chooser, each, time) for chooser, each, time
-                       in zip(self._choosers, kept, times, strict=True)]
-            found = combine(options, room, objective=self._objective, weights=self._weights)
+            options = [self._options(chooser, each, time, slowest) for chooser, each, time, slowest
+                       in zip(self._choosers, kept, times, self._slowest(times, bounds),
+                              strict=True)]
+            found = combine(options, room, objective=self._objective, weights=self._weights,
+                            shared=self._shared)
             if found is not None:
                 warnings = () if self._objective != "throughput" or share == FLOORS[0] else (
                     f"No split of the device gives every network {FLOORS[0]:.0%} of its weight's "
                     f"share: the split is the best that gives each {share:.0%}.",)
-                return (tuple(each[k] for each, k in zip(kept, found.picks, strict=True)),
-                        found.gap), warnings
+                picked = [each[k] for each, k in zip(kept, found.picks, strict=True)]
+                return (self._paced(picked, times, bounds), found.gap), warnings
         return None, ()
+
+    def _slowest(self, times: Sequence[int], bounds: Sequence[int]) -> list[int]:
+        """The longest interval to which the frames of each network may be held apart."""
+        total = sum(self._weights)
+        floors = [math.floor(time * total / weight / FLOORS[0])
+                  if self._objective == "throughput" else 0
+                  for time, weight in zip(times, self._weights, strict=True)]
+        return [min(bound, floor) if floor else bound if bound < ANY else 0
+                for floor, bound in zip(floors, bounds, strict=True)]
+
+    def _paced(self, selections: Sequence[Selection], times: Sequence[int],
+               bounds: Sequence[int]) -> tuple[Selection, ...]:
+        """The selections, their frames as far apart as the memory makes them."""
+        if self._memory is None or not self._shared:
+            return tuple(selections)
+        traffics = [Traffic(network=chooser.network.name, interval=each.interval, words=each.words,
+                            alone=time, weight=weight,
+                            most_interval=max(bound, each.interval) if bound < ANY else None)
+                    for chooser, each, time, weight, bound
+                    in zip(self._choosers, selections, times, self._weights, bounds, strict=True)]
+        paces = least_pace(traffics, self._memory.derated * USABLE, self._objective)
+        return tuple(dataclasses.replace(each, interval=pace)
+                     for each, pace in zip(selections, paces, strict=True))
 
     def _missed_fps(self, n: int, most: int, reached: int, budget: Resources) -> TargetMissed:
         chooser, target = self._choosers[n], self._targets[n]
         assert target.fps is not None
-        cheapest = chooser.choose(most, base_prices(budget))
+        faster = f"allow more, raise the clock to {target.fps * reached / 1e6:.4g} MHz"
+        cheapest = chooser.choose(most, prices_of(chooser.bounds(budget, most)))
         if cheapest is None:
             binds = (f"No folding of its stages takes fewer than {int(chooser.useful[0])} cycles "
                      f"a frame, and the target allows {most}.")
         else:
-            binds = f"The target needs {_shortage(cheapest.resources, budget)}."
+            words = cheapest.words / most
+            binds = f"The target needs {self._shortage(cheapest.resources, budget, words)}."
+            if cheapest.resources.fits(budget):
+                faster = "allow more bandwidth"
         fps = self._clock * 1e6 / reached
         return TargetMissed(Problem(
             where=chooser.network.name, reason=f"{target.fps:g} fps cannot be met: alone on the "
             f"whole budget it reaches {fps:.6g} fps ({reached} cycles a frame, "
             f"{reached - most} too many). {binds}",
-            remedy=f"Lower the target to {fps:.6g} fps, allow more, raise the clock to "
-            f"{target.fps * reached / 1e6:.4g} MHz, or take a larger board."))
+            remedy=f"Lower the target to {fps:.6g} fps, {faster}, or take a larger board."))
+
+    def _shortage(self, demand: Resources, bound: Resources, words: float) -> str:
+        """Demand, bound and gap of what is short; words are per cycle."""
+        short = [f"{amount} {kind} of {getattr(bound, kind)} "
+                 f"({amount - getattr(bound, kind)} too many)"
+                 for kind, amount in demand.items() if amount > getattr(bound, kind)]
+        if self._words is not None and self._memory is not None and words > self._words:
+            unit = self._memory.word_bytes * self._clock / 1000
+            short.append(f"{words * unit:.4g} GB/s of {self._words * unit:.4g} "
+                         f"({(words - self._words) * unit:.4g} too many)")
+        return ", ".join(short)
 
     def _missed_latency(self, n: int, reached: int, allowed: int) -> TargetMissed:
         chooser, target = self._choosers[n], self._targets[n]
@@ -272,20 +340,26 @@ class Decider:
         names = ", ".join(chooser.network.name for chooser, target in
                           zip(self._choosers, self._targets, strict=True)
                           if target.fps or target.latency_ms)
-        options = [self._options(chooser, [each for each in selections if each.interval <= bound],
-                                 time) for chooser, selections, bound, time
-                   in zip(self._choosers, fronts, bounds, times, strict=True)]
-        least = combine(options, room, objective="resources", weights=self._weights, capped=False)
-        demand = Resources()
-        if least is not None:
-            demand = sum((each[k].resources for each, k in zip(options, least.picks,
-                                                               strict=True)), Resources())
-        binds = ("They need " + _shortage(demand, room) + "." if not demand.fits(room)
+        options = self._allowed(fronts, times, bounds)
+        least = combine(options, room, objective="resources", weights=self._weights, capped=False,
+                        shared=self._shared)
+        picked = [] if least is None else [each[k] for each, k in zip(options, least.picks,
+                                                                      strict=True)]
+        short = self._shortage(sum((each.resources for each in picked), Resources()), room,
+                               sum(each.least_rate for each in picked) if self._shared else 0.0)
+        binds = (f"They need {short}." if short
                  else "Latencies bind: intervals that reach them do not fit together.")
         return TargetMissed(Problem(
             where=names, reason=f"Each target can be met alone, all of them together cannot. "
             f"{binds}", remedy=f"Lower the targets to {self._common_share(fronts, times, room):.0%}"
             " of what they are, allow more, or take a larger board."))
+
+    def _allowed(self, fronts, times, bounds) -> list[list[Option]]:
+        """The options that keep to these intervals."""
+        return [self._options(chooser, [each for each in selections if each.interval <= bound],
+                              time, bound if bound < ANY else 0)
+                for chooser, selections, bound, time
+                in zip(self._choosers, fronts, bounds, times, strict=True)]
 
     def _common_share(self, fronts, times, room) -> float:
         """The greatest share of all targets that can be met together."""
@@ -294,23 +368,7 @@ class Decider:
             share = (low + high) / 2
             bounds = [int((target.most_cycles(self._clock) or ANY) / share)
                       for target in self._targets]
-            options = [self._options(chooser, [each for each in selections
-                                               if each.interval <= bound], time)
-                       for chooser, selections, bound, time
-                       in zip(self._choosers, fronts, bounds, times, strict=True)]
-            found = combine(options, room, objective="resources", weights=self._weights)
+            found = combine(self._allowed(fronts, times, bounds), room, objective="resources",
+                            weights=self._weights, shared=self._shared)
             low, high = (low, share) if found is None else (share, high)
         return low
-
-
-def _left(room: Resources, selections: Sequence[Selection], n: int) -> Resources:
-    """What all networks but one leave."""
-    others = sum((each.resources for k, each in enumerate(selections) if k != n), Resources())
-    return Resources(**{kind: amount - getattr(others, kind) for kind, amount in room.items()})
-
-
-def _shortage(demand: Resources, bound: Resources) -> str:
-    """Demand, bound and gap of what is short."""
-    return ", ".join(f"{amount} {kind} of {getattr(bound, kind)} "
-                     f"({amount - getattr(bound, kind)} too many)"
-                     for kind, amount in demand.items() if amount > getattr(bound, kind))

@@ -5,7 +5,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from fcnnx.hdl.device import KINDS, Resources
+
+from .candidates import Room
 
 
 __all__ = ["OBJECTIVES", "Combination", "Option", "Undecided", "combine", "score"]
@@ -13,6 +17,8 @@ __all__ = ["OBJECTIVES", "Combination", "Option", "Undecided", "combine", "score
 
 OBJECTIVES = ("throughput", "fairness", "resources")
 SCALE = 10 ** 9  # of real figures as integers
+PROGRESS, RATE = 10 ** 7, 10 ** 6  # likewise, where they multiply each other
+HELD, FINE = 100, 1.005  # how far frames are held apart at the most, and the steps that are tried
 EFFORT = 60.0  # deterministic time of the solver: no clock decides
 
 
@@ -35,11 +41,23 @@ class Option:
     resources : :class:`Resources`
     progress : :class:`float`
         T_alone / interval.
+    words : :class:`int`
+        Of a memory's port, that a frame moves.
+    slowest : :class:`int`
+        The longest interval that its frames may be held apart to, where words are short; at least
+        its own.
     """
 
     interval: int
     resources: Resources
     progress: float
+    words: int = 0
+    slowest: int = 0
+
+    @property
+    def least_rate(self) -> float:
+        """Words per cycle that it takes at the least."""
+        return self.words / max(self.interval, self.slowest)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,10 +89,12 @@ def score(objective: str, picked: Sequence[Option], weights: Sequence[float],
 
 
 def combine(options: Sequence[Sequence[Option]], budget: Resources, *, objective: str,
-            weights: Sequence[float], capped: bool = True) -> Combination | None:
+            weights: Sequence[float], capped: bool = True,
+            shared: bool = True) -> Combination | None:
     """The best combination of options within a budget, or none where none fits.
 
-    Of those that are equally good, one that takes least of the device, as a sum of shares.
+    Of those that are equally good, one that takes least of the device, as a sum of shares. In a
+    :class:`Room` the words of all together are bounded as well, and options may be slowed down.
 
     Parameters
     ----------
@@ -84,6 +104,9 @@ def combine(options: Sequence[Sequence[Option]], budget: Resources, *, objective
     weights : numbers, one for each network
     capped : :class:`bool`
         Whether the budget must be kept; else it only measures.
+    shared : :class:`bool`
+        Whether the words are for all together; else each network has them all, and of combinations
+        that are equally good one moves fewest.
 
     Raises
     ------
@@ -94,26 +117,34 @@ def combine(options: Sequence[Sequence[Option]], budget: Resources, *, objective
         return None
     if objective == "fairness":
         assert capped, "Without caps, all are as fast as they can be"
-        return _fairest(options, budget, weights)
-    return _combine(options, budget, objective, weights, capped)
+        return _fairest(options, budget, weights, shared)
+    return _combine(options, budget, objective, weights, capped, shared)
 
 
-def _fairest(options, budget, weights) -> Combination | None:
+def _fairest(options, budget, weights, shared) -> Combination | None:
     """Bisection over the values that the least progress can have: each step is only whether
     options above it fit, which is easy where the greatest least is hard."""
     total = math.fsum(weights)
     shares = [[option.progress * total / weight for option in each]
               for each, weight in zip(options, weights, strict=True)]
     values = sorted({share for row in shares for share in row})
+    holds = shared and isinstance(budget, Room)
+    if holds:  # frames may be held apart as far as any of these
+        count = math.ceil(math.log(values[-1] / values[0] * HELD) / math.log(FINE)) + 1
+        held = np.geomspace(values[0] / HELD, values[-1], count)
+        values = sorted({*values, *held.tolist()})
     low, high, impossible, best = -1, len(values), len(values), None
     while high - low > 1:
         middle = (low + high) // 2
         kept = [[k for k, share in enumerate(row) if share >= values[middle]] for row in shares]
         found = None
+        tried = [[each[k] for k in ours] for each, ours in zip(options, kept, strict=True)]
+        if holds:
+            tried = [[_held(each, share=values[middle] * weight / total) for each in ours]
+                     for ours, weight in zip(tried, weights, strict=True)]
         try:
             if all(kept):
-                found = _combine([[each[k] for k in ours] for each, ours in
-                                  zip(options, kept, strict=True)], budget, "none", weights, True)
+                found = _combine(tried, budget, "none", weights, True, shared)
             if found is None:
                 impossible = middle
         except Undecided:
@@ -130,7 +161,13 @@ def _fairest(options, budget, weights) -> Combination | None:
     return Combination(picks=best, gap=1 - values[low] / values[impossible - 1])
 
 
-def _combine(options, budget, objective, weights, capped) -> Combination | None:
+def _held(option: Option, *, share: float) -> Option:
+    """The option where no more than this progress is asked for."""
+    return dataclasses.replace(
+        option, slowest=max(option.interval, int(option.interval * option.progress / share)))
+
+
+def _combine(options, budget, objective, weights, capped, shared) -> Combination | None:
     """:func:`combine` in one model; ``"none"`` asks only for the least of the device."""
     # The solver takes a second to load, which a network alone need not wait for.
     from ortools.sat.python import cp_model
@@ -147,8 +184,22 @@ def _combine(options, budget, objective, weights, capped) -> Combination | None:
         for kind in KINDS:
             model.add(used[kind] <= getattr(budget, kind))
     solver, gap = None, 0.0
+    words = None
+    if isinstance(budget, Room) and shared and math.isfinite(budget.words_per_cycle):
+        words = budget.words_per_cycle
+    if objective == "throughput" and words is not None:
+        goal = _held_progress(model, options, chosen, words, weights)
+    elif words is not None:
+        rates = sum(math.ceil(RATE * option.least_rate) * variable
+                    for each, row in zip(options, chosen, strict=True)
+                    for option, variable in zip(each, row, strict=True))
+        if capped:
+            model.add(rates <= math.floor(RATE * words))
     if objective != "none":
-        goal = _goal(model, options, chosen, used, budget, objective, weights)
+        if objective != "throughput" or words is None:
+            goal = _goal(model, options, chosen, used, budget, objective, weights)
+        if objective == "resources" and words is not None:
+            model.add(-goal >= SCALE // max(1, math.floor(RATE * words)) * rates)
         first = _solve(model, goal)
         if first is None:
             return None
@@ -159,6 +210,10 @@ def _combine(options, budget, objective, weights, capped) -> Combination | None:
                 model.add_hint(variable, solver.value(variable))
     taken = sum(SCALE // getattr(budget, kind) * used[kind] for kind in KINDS
                 if getattr(budget, kind))
+    if not shared:
+        taken = sum(math.ceil(RATE * option.words / option.interval) * variable
+                    for each, row in zip(options, chosen, strict=True)
+                    for option, variable in zip(each, row, strict=True))
     try:
         second = _solve(model, -taken)
     except Undecided:
@@ -171,6 +226,31 @@ def _combine(options, budget, objective, weights, capped) -> Combination | None:
     picks = tuple(next(k for k, variable in enumerate(row) if solver.value(variable))
                   for row in chosen)
     return Combination(picks=picks, gap=gap)
+
+
+def _held_progress(model, options, chosen, words: float, weights):
+    """Weighted progress where words are short: that of each option is anything down to the least,
+    and what it moves is in proportion."""
+    total = math.fsum(weights)
+    terms, moved = [], []
+    dearest = max(option.words / (option.interval * option.progress * weight / total)
+                  for weight, each in zip(weights, options, strict=True) for option in each)
+    for n, (weight, each, row) in enumerate(zip(weights, options, chosen, strict=True)):
+        for k, (option, variable) in enumerate(zip(each, row, strict=True)):
+            most = round(PROGRESS * weight / total * option.progress)
+            if not option.words:
+                terms.append(most * variable)
+                continue
+            least = most * option.interval // max(option.interval, option.slowest)
+            term = model.new_int_var(0, most, f"progress_{n}_{k}")
+            model.add(term <= most * variable)
+            model.add(term >= least * variable)
+            terms.append(term)
+            each_moves = option.words / (option.interval * option.progress * weight / total)
+            moved.append(math.ceil(RATE * each_moves / dearest) * term)
+    if moved:
+        model.add(sum(moved) <= math.floor(RATE * PROGRESS * words / dearest))
+    return sum(terms)
 
 
 def _goal(model, options, chosen, used, budget, objective, weights):
