@@ -328,6 +328,8 @@ def _folding(folding: Mapping[str, Any]) -> str:
             words.append(f"{title} {between.join(map(number, value))}")
         elif value is True:
             words.append(title)
+        elif isinstance(value, str):  # what requantizes: wide DSPs need no word
+            words += [] if value == "wide" else [f"{title} {_text(value)}"]
         elif value and (name, value) != ("pixels", 1):
             words.append(f"{title} {number(value)}")
     return ", ".join(words)
