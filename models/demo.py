@@ -27,7 +27,7 @@ import recipes
 BUILD = pathlib.Path("build", "faces")
 DEMO = pathlib.Path("build", "demo")
 BOARD = "zcu102"
-IO = "stream"  # how photos and results cross the accelerator's border
+IO = "dram"  # how photos and results cross the accelerator's border
 LEAST, MOST = 96, 300  # sides of the faces to be found, in pixels
 # In frames per second: for each photo some squares go through R-Net, and few through O-Net.
 TARGETS = {"pnet": 400, "rnet": 3000, "onet": 800}
