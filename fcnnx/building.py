@@ -70,8 +70,9 @@ def build(models: Named, *, board: str, out: PathLike | None = None, calibration
           shapes: Named = (), targets: Named = (), objective: str = "throughput",
           dsp: int | None = None, bram18: int | None = None, lut: int | None = None,
           clock: float | None = None, headroom: float = 0.0, io: str = "stream",
-          bandwidth: float | None = None, schedule: str = "cyclic", plan_only: bool = False,
-          force: bool = False, progress: Progress = silent) -> Build:
+          bandwidth: float | None = None, schedule: str = "cyclic",
+          policy: str = "joint", plan_only: bool = False, force: bool = False,
+          progress: Progress = silent) -> Build:
     """Make one accelerator of some networks, in a folder of its own.
 
     Parameters
@@ -99,6 +100,8 @@ def build(models: Named, *, board: str, out: PathLike | None = None, calibration
         Of the memory to use at most, in GB/s.
     schedule : ``"cyclic"`` or ``"round-robin"``
         How memory ports serve their streams: by tables that are proven, or in turn.
+    policy : ``"joint"`` or ``"unaware"``
+        Whether networks share the memory's bandwidth, or are planned as if each had all of it.
     plan_only : :class:`bool`
         Decide everything, and write no Verilog.
     force : :class:`bool`
@@ -123,7 +126,8 @@ def build(models: Named, *, board: str, out: PathLike | None = None, calibration
     options = {"models": models, "board": board, "out": out, "calibration": calibration,
                "shape": shapes, "targets": targets, "objective": objective, "dsp": dsp,
                "bram18": bram18, "lut": lut, "clock": clock, "headroom": headroom or None,
-               "io": io, "bandwidth": bandwidth, "schedule": schedule, "plan_only": plan_only}
+               "io": io, "bandwidth": bandwidth, "schedule": schedule, "policy": policy,
+               "plan_only": plan_only}
     given = {"dsp": dsp, "bram18": bram18, "lut": lut}
     caps = {kind: cap for kind, cap in given.items() if cap is not None}
     place = pathlib.Path(out or pathlib.Path("build") / "_".join(each.name for each in sources))
@@ -135,7 +139,7 @@ def build(models: Named, *, board: str, out: PathLike | None = None, calibration
         decided = plan([each.network for each in imported], chosen, targets=wanted,
                        objective=objective, caps=caps, headroom_percent=headroom,
                        clock_mhz=clock, io=io, bandwidth_gbps=bandwidth, schedule=schedule,
-                       progress=progress)
+                       policy=policy, progress=progress)
         report = figures.report(decided) | {"plan_only": plan_only, "reproduction": reproduction(
             options, {source.name: source.path for source in sources})}
         with folder.new_build(place, force=force) as partial:

@@ -83,7 +83,8 @@ def build(*, models: Texts, board: str, out: pathlib.Path | None = None,
           dsp: int | None = None, bram18: int | None = None, lut: int | None = None,
           clock: float | None = None, headroom: float = 0.0,
           io: Literal["stream", "dram"] = "stream", bandwidth: float | None = None,
-          schedule: Literal["cyclic", "round-robin"] = "cyclic", plan_only: Flag = False,
+          schedule: Literal["cyclic", "round-robin"] = "cyclic",
+          policy: Literal["joint", "unaware"] = "joint", plan_only: Flag = False,
           force: Flag = False, json: Flag = False) -> int:
     """Make one accelerator of some networks.
 
@@ -121,6 +122,8 @@ def build(*, models: Texts, board: str, out: pathlib.Path | None = None,
         Of the memory to use at most, in GB/s.
     schedule
         How memory ports serve their streams: by tables that are solved and proven, or in turn.
+    policy
+        Whether networks share the memory's bandwidth, or are planned as if each had all of it.
     plan_only
         Decide everything, and write no Verilog.
     force
@@ -134,8 +137,8 @@ def build(*, models: Texts, board: str, out: pathlib.Path | None = None,
         result = build_accelerator(
             models, board=board, out=out, calibration=calibration, shapes=shape, targets=targets,
             objective=objective, dsp=dsp, bram18=bram18, lut=lut, clock=clock, headroom=headroom,
-            io=io, bandwidth=bandwidth, schedule=schedule, plan_only=plan_only, force=force,
-            progress=steps)
+            io=io, bandwidth=bandwidth, schedule=schedule, policy=policy, plan_only=plan_only,
+            force=force, progress=steps)
     if json:
         _print_json(result.report)
     else:

@@ -12,10 +12,11 @@ from fcnnx.hdl.memory.axi import Axi
 from fcnnx.hdl.memory.packing import Packing
 from fcnnx.hdl.memory.port import MemoryPort, MemoryStream
 from fcnnx.hdl.operator import StreamShape
+from fcnnx.hdl.operators.streamed import StreamedConvolution
 from fcnnx.hdl.system import EngineMemory, FrameStream, MemorySystem, region_bytes
 from fcnnx.memory import MemoryTiming
 
-from .bounds import Infeasible, Traffic, least_pace
+from .bounds import Infeasible
 from .demands import Demand, burst_words, engine_demand
 from .schedule import Schedule, in_turn, solve
 from .timing import EngineTiming, simulate
@@ -26,8 +27,8 @@ __all__ = ["POLICIES", "MemoryPlan", "PacedEngine", "plan_memory"]
 
 POLICIES = ("cyclic", "round-robin")
 USABLE = 0.985  # of the bandwidth: turns and whole bursts take the rest
-MORE = 1.01  # by which intervals grow where a port's table does not hold all
-GROWTHS = 24
+MORE, MOST_GROWTH = 1.005, 2.0  # by which intervals grow where ports do not carry all
+GROWTHS = 32
 PACINGS = 6  # of the offers, until they are those of the gate
 STILL = 16  # frames after which an engine that is paced must repeat itself
 
@@ -87,13 +88,12 @@ class _Crossing:
 
 
 def plan_memory(engines: Sequence[Engine], timings: Sequence[EngineTiming], memory: MemoryTiming,
-                *, address_width: int, weights: Sequence[float], alone: Sequence[int],
-                most: Sequence[int | None], objective: str = "throughput",
+                *, address_width: int, paces: Sequence[int], most: Sequence[int | None],
                 policy: str = "cyclic") -> MemoryPlan:
     """Pace, assign and schedule all streams of some engines.
 
-    Intervals grow, by what the objective likes best, where all streams together are more than the
-    memory gives; with ``"round-robin"`` each engine runs as it can, and ports serve in turn.
+    Where the ports do not carry them at these paces, all intervals grow alike until they do; with
+    ``"round-robin"`` each engine runs as it can, and ports serve in turn.
 
     Parameters
     ----------
@@ -101,9 +101,9 @@ def plan_memory(engines: Sequence[Engine], timings: Sequence[EngineTiming], memo
     memory : :class:`MemoryTiming`
     address_width : :class:`int`
         Bits of a byte's address.
-    weights, alone, most : sequences, for each engine
-        Of the objective; its interval with the whole device; cycles that its target allows.
-    objective : :class:`str`
+    paces, most : sequences, for each engine
+        Cycles from frame to frame that it shall have, or more where it is slower; those that its
+        target allows.
     policy : one of :data:`POLICIES`
 
     Raises
@@ -114,39 +114,40 @@ def plan_memory(engines: Sequence[Engine], timings: Sequence[EngineTiming], memo
     axi = Axi(data_width=8 * memory.word_bytes, address_width=address_width,
               burst_beats=memory.longest_burst)
     crossings = [_crossings(engine, axi) for engine in engines]
-    least = [max([timing.interval_cycles, *(each.packing.interval for each in ours)])
-             for timing, ours in zip(timings, crossings, strict=True)]
+    least = [max([pace, timing.interval_cycles, *(each.packing.interval for each in ours)])
+             for pace, timing, ours in zip(paces, timings, crossings, strict=True)]
     loads = [load for engine in engines if (load := _load(engine, axi))]
     if policy == "round-robin":
-        paced = [_paced(engine, pace, ours) for engine, pace, ours
-                 in zip(engines, least, crossings, strict=True)]
+        paced = [_paced(engine, timing.interval_cycles, ours) for engine, timing, ours
+                 in zip(engines, timings, crossings, strict=True)]
         schedule = in_turn(memory, [*_demands(paced, crossings, axi), *loads])
-        return MemoryPlan(system=_system(engines, crossings, paced, schedule, axi),
-                          schedule=schedule, engines=tuple(paced))
-    words = [sum(each.packing.words for each in ours) for ours in crossings]
-    traffics = [Traffic(network=engine.name, interval=interval, words=count, alone=reference,
-                        weight=weight, most_interval=limit)
-                for engine, interval, count, reference, weight, limit
-                in zip(engines, least, words, alone, weights, most, strict=True)]
-    given = memory.derated * USABLE
+        return MemoryPlan(system=_system(crossings, paced, schedule, axi), schedule=schedule,
+                          engines=tuple(paced))
+    factor = 1.0
     for _ in range(GROWTHS):
-        try:
-            paces = least_pace(traffics, given, objective)
-        except Infeasible as error:
-            raise _missed(error) from None
-        paced = [_paced(engine, pace, ours) for engine, pace, ours
-                 in zip(engines, paces, crossings, strict=True)]
+        paced = [_paced(engine, math.ceil(factor * pace), ours) for engine, pace, ours
+                 in zip(engines, least, crossings, strict=True)]
+        _keep_targets(paced, most)
         try:
             schedule = _fewest_ports(memory, [*_demands(paced, crossings, axi), *loads])
         except Infeasible as error:
-            given /= max(MORE, min(error.factor, 2.0))
+            refusal = error
+            factor *= max(MORE, min(error.factor, MOST_GROWTH))
             continue
-        return MemoryPlan(system=_system(engines, crossings, paced, schedule, axi),
-                          schedule=schedule, engines=tuple(paced))
-    raise _missed(Infeasible(demand="All streams together", bound="words per cycle of their ports",
-                             asked=sum(count / one for count, one in zip(words, least,
-                                                                         strict=True)),
-                             given=given, remedy="Allow more bandwidth."))
+        return MemoryPlan(system=_system(crossings, paced, schedule, axi), schedule=schedule,
+                          engines=tuple(paced))
+    raise _missed(refusal)
+
+
+def _keep_targets(paced: Sequence[PacedEngine], most: Sequence[int | None]) -> None:
+    """Raises TargetMissed if the memory has made an engine slower than its target allows."""
+    slow = [(each, limit) for each, limit in zip(paced, most, strict=True)
+            if limit is not None and each.pace > limit]
+    if slow:
+        raise TargetMissed(*(Problem(
+            where=each.engine.name, reason=f"The target allows {limit} cycles a frame, and what "
+            f"the ports of the memory carry together makes it {each.pace}.",
+            remedy="Allow more bandwidth, or lower the targets.") for each, limit in slow))
 
 
 def _fewest_ports(memory: MemoryTiming, demands: Sequence[Demand]) -> Schedule:
@@ -192,6 +193,29 @@ def _crossings(engine: Engine, axi: Axi) -> list[_Crossing]:
 
 
 def _paced(engine: Engine, pace: int, crossings: Sequence[_Crossing]) -> PacedEngine:
+    """The engine at its pace, the passes of stages whose weights are streamed spread over it where
+    that does not make it slower: what they then ask of the memory is even, and queues are short."""
+    spread = _spread(engine, pace)
+    if spread != engine:
+        found = _held_back(spread, pace, crossings)
+        if found.timing.interval_cycles == pace:
+            return found
+    return _held_back(engine, pace, crossings)
+
+
+def _spread(engine: Engine, pace: int) -> Engine:
+    """The engine with a pace of each stage whose weights are streamed."""
+    stages = []
+    for stage in engine.stages:
+        operator = stage.operator
+        if isinstance(operator, StreamedConvolution):
+            passes = operator.output.pixels * operator.passes
+            operator = dataclasses.replace(operator, pace=pace // passes)
+        stages.append(dataclasses.replace(stage, operator=operator))
+    return dataclasses.replace(engine, stages=tuple(stages))
+
+
+def _held_back(engine: Engine, pace: int, crossings: Sequence[_Crossing]) -> PacedEngine:
     """The engine with its frames held back: the gate counts from when a frame really began.
 
     The first waits until weights have filled their buffers.
@@ -264,7 +288,7 @@ def _load(engine: Engine, axi: Axi) -> Demand | None:
                   burst=burst_words(words, axi.longest_burst))
 
 
-def _system(engines: Sequence[Engine], crossings: Sequence[Sequence[_Crossing]],
+def _system(crossings: Sequence[Sequence[_Crossing]],
             paced: Sequence[PacedEngine], schedule: Schedule, axi: Axi) -> MemorySystem:
     """The hardware that does it."""
     ports: list[MemoryPort] = []
@@ -279,14 +303,15 @@ def _system(engines: Sequence[Engine], crossings: Sequence[Sequence[_Crossing]],
         ports.append(MemoryPort(axi=axi, streams=streams, table=port.table,
                                 outstanding=port.outstanding))
     cyclic = any(port.table for port in ports)
-    memories = tuple(_engine_memory(engine, ours, one, places, axi, cyclic) for engine, ours, one
-                     in zip(engines, crossings, paced, strict=True))
+    memories = tuple(_engine_memory(ours, one, places, axi, cyclic)
+                     for ours, one in zip(crossings, paced, strict=True))
     return MemorySystem(ports=tuple(ports), engines=memories)
 
 
-def _engine_memory(engine: Engine, crossings: Sequence[_Crossing], paced: PacedEngine,
+def _engine_memory(crossings: Sequence[_Crossing], paced: PacedEngine,
                    places: dict[str, tuple[int, int]], axi: Axi, cyclic: bool) -> EngineMemory:
     """An engine's streams, weights one region after the other; only tables ask for a pace."""
+    engine = paced.engine
     offset, streams = 0, []
     for each in crossings:
         port, number = places[each.name]

@@ -30,7 +30,7 @@ from .timing import EngineTiming
 __all__ = ["check_io", "plan"]
 
 
-ATTEMPTS = 5  # until queues at joins, sized last, fit as well
+ATTEMPTS = 6  # until queues at joins, sized last, fit as well
 CROWDED = 0.85  # of a device's look-up tables: the rest is what routers ask for
 IOS = ("stream", "dram")
 ADDRESS_WIDTH = 32  # the memory that boards have below 4 GiB is what is used
@@ -54,7 +54,7 @@ def plan(networks: Sequence[Network], board: Board, *,
          targets: Mapping[str, Target] | Iterable[Target] = (), objective: str = "throughput",
          caps: Mapping[str, int] | Resources | None = None, headroom_percent: float = 0.0,
          clock_mhz: float | None = None, io: str = "stream",
-         bandwidth_gbps: float | None = None, schedule: str = "cyclic",
+         bandwidth_gbps: float | None = None, schedule: str = "cyclic", policy: str = "joint",
          progress: Progress | None = None) -> Plan:
     """Decide every folding and every queue of an accelerator for these networks.
 
@@ -86,6 +86,9 @@ def plan(networks: Sequence[Network], board: Board, *,
     schedule : :class:`str`
         ``"cyclic"``: ports serve by tables that are solved and proven here, ``"round-robin"``: in
         turn.
+    policy : :class:`str`
+        ``"joint"``: networks share the bandwidth as the objective asks; ``"unaware"``: each is
+        planned as if the memory were its own.
     progress : callable or None
         Is told each step.
 
@@ -106,12 +109,12 @@ def plan(networks: Sequence[Network], board: Board, *,
     check_io(board, io, bandwidth_gbps, schedule)
     memory = memory_timing(board, clock, bandwidth_gbps) if io == "dram" else None
     progress("Weighing the foldings of each stage")
-    choosers = [Chooser(network, board.device) for network in networks]
+    choosers = [Chooser(network, board.device, memory) for network in networks]
     decider = Decider(choosers, [merged[network.name] for network in networks],
-                      objective=objective, clock_mhz=clock, progress=progress)
+                      objective=objective, clock_mhz=clock, policy=policy, progress=progress)
     planned = None if memory is None else functools.partial(
         _plan_memory, memory=memory, targets=[merged[network.name] for network in networks],
-        clock_mhz=clock, objective=objective, policy=schedule)
+        clock_mhz=clock, policy=schedule)
     decision, finished, side, taken = _decide(decider, choosers, budget, planned, progress)
     progress("Looking at what was not chosen")
     rows = tuple(_network_plan(
@@ -158,19 +161,18 @@ def check_io(board: Board | None, io: str, bandwidth_gbps: float | None, schedul
         raise BadInput(*problems)
 
 
-def _plan_memory(finished: Sequence[_Finished], alone: Sequence[int], *, memory: MemoryTiming,
-                 targets: Sequence[Target], clock_mhz: float, objective: str,
+def _plan_memory(finished: Sequence[_Finished], selections: Sequence[Selection], *,
+                 memory: MemoryTiming, targets: Sequence[Target], clock_mhz: float,
                  policy: str) -> MemoryPlan:
     """The memory side of some engines."""
     return plan_memory(
         [each.engine for each in finished], [each.timing for each in finished], memory,
-        address_width=ADDRESS_WIDTH, weights=[target.weight or 1.0 for target in targets],
-        alone=alone, most=[target.most_cycles(clock_mhz) for target in targets],
-        objective=objective, policy=policy)
+        address_width=ADDRESS_WIDTH, paces=[each.interval for each in selections],
+        most=[target.most_cycles(clock_mhz) for target in targets], policy=policy)
 
 
 def _decide(decider: Decider, choosers: Sequence[Chooser], budget: Resources,
-            planned: Callable[[Sequence[_Finished], Sequence[int]], MemoryPlan] | None,
+            planned: Callable[[Sequence[_Finished], Sequence[Selection]], MemoryPlan] | None,
             progress: Progress) -> tuple[Decision, list[_Finished], MemoryPlan | None, Resources]:
     """Decide, size the queues and the memory side, and decide anew with what they take where that
     is too much."""
@@ -188,18 +190,24 @@ def _decide(decider: Decider, choosers: Sequence[Chooser], budget: Resources,
             finished.append(_finish(chooser, selection))
         if planned is not None:
             progress("Scheduling the memory")
-            side = planned(finished, decision.alone)
-            finished = [dataclasses.replace(each, timing=paced.timing)
-                        for each, paced in zip(finished, side.engines, strict=True)]
+            side = planned(finished, decision.selections)
+            finished = [_Finished(engine=paced.engine, timing=paced.timing,
+                                  resources=engine_resources(paced.engine, device))
+                        for paced in side.engines]
             taken = side.system.resources([each.engine for each in finished], device)
         total = sum((each.resources for each in finished), taken)
         if total.fits(budget):
             return decision, finished, side, taken
         for chooser, done in zip(choosers, finished, strict=True):
             chooser.remember(done.engine)
+        over = _less(_less(total, taken), room)
+        if planned is not None:
+            # What is left for the engines follows from the memory side; later it only shrinks.
+            left = _less(budget, taken)
+            room = left if attempt < ATTEMPTS // 2 else Resources(**{
+                kind: min(amount, getattr(room, kind)) for kind, amount in left.items()})
         if attempt:  # remembering was not enough
-            room = _less(room, Resources(**{kind: max(0, amount - getattr(budget, kind))
-                                            for kind, amount in total.items()}))
+            room = _less(room, over)
     raise BadInput(*_over(total, budget))
 
 

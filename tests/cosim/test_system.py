@@ -44,8 +44,8 @@ def streamed_engine(name, seed):
 def planned():
     engines = (residual("resident", 1, (6, 5)), streamed_engine("streamed", 2))
     timings = [simulate(engine) for engine in engines]
-    return plan_memory(engines, timings, MEMORY, address_width=32, weights=(1, 1),
-                       alone=[timing.interval_cycles for timing in timings], most=(None, None))
+    return plan_memory(engines, timings, MEMORY, address_width=32,
+                       paces=[timing.interval_cycles for timing in timings], most=(None, None))
 
 
 @pytest.fixture(scope="module")
