@@ -250,16 +250,15 @@ class Convolution:
             for lut_rows in sorted({0, max(half, 0), rows}):
                 folded = dataclasses.replace(self, **folding, lut_rows=lut_rows)
                 for each in (folded, *folded._wider()):
-                    yield from each._of_tables()
+                    yield each
+                    last = each
                     if each._fills_block_ram:
-                        yield from dataclasses.replace(each, block_weights=True)._of_tables()
-
-    def _of_tables(self) -> Iterator[Self]:
-        """It, and where all weights' multipliers are of look-up tables, those of the requantizers
-        too: of them they take the most."""
-        yield self
-        if self.lut_rows == self.rows and self.scaling == "wide":
-            yield dataclasses.replace(self, scaling="lut")
+                        last = dataclasses.replace(each, block_weights=True)
+                        yield last
+                    # For each DSP that they save, requantizers of tables take more than weights'
+                    # multipliers: they come last, where there are few.
+                    if lut_rows == rows and last.requantizers == 1 and self.scaling == "wide":
+                        yield dataclasses.replace(last, scaling="lut")
 
     @property
     def _fills_block_ram(self) -> bool:
