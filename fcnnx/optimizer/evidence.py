@@ -9,9 +9,8 @@ from fcnnx.hdl.device import KINDS, Resources
 from fcnnx.hdl.engine import Engine
 from fcnnx.plan import FrontPoint
 
-from .candidates import amounts_of
 from .choice import Chooser, Selection
-from .pareto import base_prices, front
+from .pareto import front, prices_of
 
 
 __all__ = ["Evidence", "evidence"]
@@ -67,15 +66,15 @@ def _faster(chooser: Chooser, selection: Selection, budget: Resources,
         return None
     left = Resources(**{kind: max(0, getattr(budget, kind) - getattr(others, kind))
                         for kind in KINDS})
-    amounts = np.maximum(amounts_of(left), 1)
-    prices = base_prices(left)
+    amounts = np.maximum(chooser.bounds(left, int(useful[-1])), 1)
+    prices = prices_of(amounts)
     best: tuple[float, Selection] | None = None
     for _ in range(ROUNDS):  # what is short becomes dearer, as where foldings are fitted
         found = chooser.choose(int(useful[-1]), prices)
         if found is None:
             break
         found = chooser.within(found, left)
-        used = amounts_of(found.resources) / amounts
+        used = chooser.amounts(found) / amounts
         if best is None or used.max() < best[0]:
             best = float(used.max()), found
         if used.max() <= 1:
