@@ -13,6 +13,7 @@ from fcnnx.hdl.memory.packing import Packing
 from fcnnx.hdl.memory.reader import StreamReader
 from fcnnx.hdl.operator import Constants, FeatureMap, Operator, StreamShape
 from fcnnx.hdl.operators.convolution import Convolution
+from fcnnx.hdl.operators.depthwise import divisors
 from fcnnx.hdl.operators.streamed import StreamedConvolution
 from fcnnx.memory import MemoryTiming
 
@@ -28,6 +29,7 @@ ADDRESS_WIDTH = 32
 # Of a stream's part in its port, its network's control and the schedule, and its queue.
 STREAM, STREAM_PLACES = Resources(lut=80, ff=60), 4 * BURST
 LUTS_OF_PRODUCT = 60  # at the least
+LARGE = 1 << 17  # weights
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -115,13 +117,14 @@ def candidates(operator: Operator, device: Device,
 
 @functools.lru_cache(maxsize=1024)
 def _candidates(operator: Operator, device: Device, memory: MemoryTiming | None) -> Candidates:
-    found = [(each,) for each in operator.foldings() if memory is None or _may_fit(each, device)]
+    found = [(each,) for each in _foldings(operator, device, memory)]
     operators: tuple[tuple[Operator, ...], ...] = tuple(found)
     words = np.zeros(len(operators), dtype=np.int64)
     amounts = [amounts_of(each.resources(device)) for each, in found]
     intervals = [each.interval for each, in found]
     if memory is not None and isinstance(operator, Convolution):
-        chains = [chain for chain in streamed(operator) if _may_fit(chain[0], device)]
+        most = _most_multipliers(device)
+        chains = [chain for chain in streamed(operator) if chain[0].multipliers <= most]
         operators += tuple(chains)
         crossing = [Crossing.of(chain[0].weight_shape, memory) for chain in chains]
         words = np.append(words, [each.words for each in crossing]).astype(np.int64)
@@ -150,10 +153,22 @@ def _taken(chain: Sequence[Operator]) -> tuple[StreamShape, ...]:
     return first.inputs[:1] if isinstance(first, StreamedConvolution) else first.inputs
 
 
-def _may_fit(operator: Operator, device: Device) -> bool:
-    """Whether the device has so many multipliers at all."""
-    most = device.resources.dsp * (2 if device.packs_products else 1)
-    return operator.multipliers <= most + device.resources.lut // LUTS_OF_PRODUCT
+def _foldings(operator: Operator, device: Device,
+              memory: MemoryTiming | None) -> Iterator[Operator]:
+    """The foldings of an operator; with a memory, networks may have layers of many thousand, of
+    which those are left out that no device of this kind holds, and lanes of large ones leave
+    nothing over: rows still make their intervals as long as one likes."""
+    if memory is None or not isinstance(operator, Convolution):
+        return operator.foldings()
+    large = math.prod(operator.weights.shape) >= LARGE
+    return operator.foldings(most=_most_multipliers(device), lane_choices=(
+        divisors(operator.input.channels) if large else None))
+
+
+def _most_multipliers(device: Device) -> int:
+    """More than this a device does not have in any way."""
+    return (device.resources.dsp * (2 if device.packs_products else 1)
+            + device.resources.lut // LUTS_OF_PRODUCT)
 
 
 def _bare(operator: Convolution) -> Convolution:

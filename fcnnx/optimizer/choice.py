@@ -129,6 +129,7 @@ class Chooser:
         self._edges: list[tuple[int, int, _Edge]] = []
         self._forks: dict[int, tuple[FeatureMap, int]] = {}
         self.held: dict[int, tuple[int, ...]] = {}  # values in each branch of a node's fork
+        self._fork_tables: dict[int, np.ndarray] = {}
         self._connect()
 
     def _connect(self) -> None:
@@ -217,8 +218,10 @@ class Chooser:
         pick = order[cheapest[np.searchsorted(group[cheapest], np.arange(len(rows)))]]
         cost = price[pick]
         if k in self._forks:
-            lanes = rows[:, node.inputs].tolist()
-            cost = cost + np.array([self._fork(k, each) @ prices for each in lanes])
+            if k not in self._fork_tables:
+                self._fork_tables[k] = np.stack([self._fork(k, lanes) for lanes
+                                                 in rows[:, node.inputs].tolist()])
+            cost = cost + np.array([amounts @ prices for amounts in self._fork_tables[k]])
         return cost, pick
 
     def _fork(self, k: int, lanes: int) -> np.ndarray:
@@ -226,9 +229,10 @@ class Chooser:
         if lanes > feature_map.channels:
             return np.full(self._kinds, np.inf)  # of several pixels a beat there are no forks
         held = self.held.get(k, (0,) * count)
-        amounts = _fork_amounts(feature_map, lanes, tuple(
+        amounts = np.zeros(self._kinds, dtype=np.int64)
+        amounts[:len(KINDS)] = _fork_amounts(feature_map, lanes, tuple(
             max(LEAST_PLACES, -(-values // lanes)) for values in held), self.device)
-        return np.pad(amounts, (0, self._kinds - len(amounts)))
+        return amounts
 
     @property
     def _kinds(self) -> int:
@@ -353,6 +357,7 @@ class Chooser:
                 node = number[stage.inputs[0].name]
                 self.held[node] = tuple(depth * stage.operator.lanes
                                         for depth in stage.operator.places)
+        self._fork_tables.clear()
 
 
 @functools.cache

@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -227,18 +227,29 @@ class Convolution:
         return [(min(2, self.rows - first), "lut" if first >= others else
                  "packed" if self.packed else "dsp") for first in range(0, self.rows, 2)]
 
-    def foldings(self) -> Iterator[Self]:
+    def foldings(self, *, most: int | None = None,
+                 lane_choices: Sequence[int] | None = None) -> Iterator[Self]:
         """Rows, lanes and parts that save a pass or a step, and the fewest requantizers that keep
-        up; the smallest first."""
+        up; the smallest first.
+
+        Parameters
+        ----------
+        most : :class:`int`
+            Multipliers, at most.
+        lane_choices : sequence of :class:`int`
+            Lanes that are looked at; all that save a step where left out.
+        """
         found: dict[tuple[int, int, int], dict[str, Any]] = {}
         part_rows, part_columns = self.window.part_sizes(0), self.window.part_sizes(1)
-        for lanes in fewest_for_each(self.input.channels):
+        for lanes in lane_choices or fewest_for_each(self.input.channels):
             for part in itertools.product(sorted({1, part_rows[-1]}), part_columns):
                 if part[0] > 1 and part[1] < part_columns[-1]:
                     continue
                 steps = (math.ceil(self.kernel[0] / part[0]) * math.ceil(self.kernel[1] / part[1])
                          * math.ceil(self.input.channels / lanes))
                 for rows in self._row_choices():
+                    if most is not None and rows * lanes * math.prod(part) > most:
+                        break
                     requantizers = fewest_requantizers(rows, self.output.channels, steps)
                     key = lanes * math.prod(part), rows, steps
                     found.setdefault(key, {"rows": rows, "lanes": lanes, "part": part,

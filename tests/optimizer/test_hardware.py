@@ -35,8 +35,10 @@ def test_engine_keeps_the_predicted_cycles(network, limit, offering, taking):
 
 def check_engine(engine, timing, offering, taking):
     """Simulate an engine, and compare every value and every cycle at its ends."""
-    frames = [np.random.default_rng(1).integers(-128, 128, (FRAMES, *shape.map.shape))
-              for _, shape in engine.inputs]
+    weights = {name: np.stack([frame] * FRAMES) for name, frame in engine.weight_frames.items()}
+    frames = [weights[name] if name in weights else
+              np.random.default_rng(1).integers(-128, 128, (FRAMES, *shape.map.shape))
+              for name, shape in engine.inputs]
     words = [join_fields(shape.pack(x), shape.map.width)
              for (_, shape), x in zip(engine.inputs, frames, strict=True)]
     offered = [offered_cycles(offering, len(queue), seed) for seed, queue in enumerate(words)]
