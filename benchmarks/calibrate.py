@@ -69,11 +69,13 @@ def main(words: list[str]) -> int:
     parser.add_argument("kinds", nargs="*", metavar="KIND")
     parser.add_argument("--family", choices=DEVICES, default="xc7")
     given = parser.parse_args(words)
-    chosen = [sample for sample in samples() if not given.kinds or sample.kind in given.kinds]
+    device = boards.get(DEVICES[given.family]).device
+    chosen = [sample for sample in samples() if sample.suits(device)
+              and (not given.kinds or sample.kind in given.kinds)]
     if given.action == "run":
         run(chosen, given.family)
     else:
-        check(chosen, given.family, boards.get(DEVICES[given.family]).device)
+        check(chosen, given.family, device)
     return 0
 
 

@@ -44,15 +44,22 @@ class Sample:
         Makes it.
     predict : callable
         Its cost on a device.
+    packs : :class:`bool` or None
+        Whether it is for devices whose DSPs make two products, or for the others; None: for all.
     """
 
     name: str
     create: Callable[[], wiring.Component]
     predict: Callable[[Device], Resources]
+    packs: bool | None = None
 
     @property
     def kind(self) -> str:
         return self.name.split()[0]
+
+    def suits(self, device: Device) -> bool:
+        """Whether designs for a device have such components."""
+        return self.packs in (None, device.packs_products)
 
 
 def samples() -> Iterator[Sample]:
@@ -61,10 +68,16 @@ def samples() -> Iterator[Sample]:
     yield from _queues()
     yield from _row_pairs()
     yield from _windows()
-    yield from _drains(rng)
-    for operator, name in itertools.chain(_pointwise(rng), _plumbing(), _on_windows(rng)):
-        yield Sample(name=f"{type(operator).__name__} {name}", create=operator.create,
-                     predict=operator.resources)
+    for operator, name in itertools.chain(_drains(rng), _pointwise(rng), _plumbing(),
+                                          _on_windows(rng)):
+        name = f"{type(operator).__name__} {name}"
+        scaling = getattr(operator, "scaling", None)
+        yield Sample(name=name, create=operator.create, predict=operator.resources,
+                     packs=True if scaling else None)
+        if scaling == "wide":
+            narrow = dataclasses.replace(operator, scaling="narrow")
+            yield Sample(name=f"{name} scaling='narrow'", create=narrow.create,
+                         predict=narrow.resources, packs=False)
 
 
 def _queues() -> Iterator[Sample]:
@@ -98,7 +111,8 @@ def _row_pairs() -> Iterator[Sample]:
         yield Sample(name=f"RowPair {rows=} {columns=} {depth=} {acc_width=} {kind=}"
                           + block * " block",
                      create=lambda size=size: RowPair(**size),
-                     predict=lambda device, size=size: RowPair.cost(**size, device=device))
+                     predict=lambda device, size=size: RowPair.cost(**size, device=device),
+                     packs=True if kind == "packed" else None)
 
 
 def _windows() -> Iterator[Sample]:
@@ -133,7 +147,7 @@ def _windows() -> Iterator[Sample]:
             predict=lambda device, window=window: WindowReader.cost(window, device))
 
 
-def _drains(rng: np.random.Generator) -> Iterator[Sample]:
+def _drains(rng: np.random.Generator) -> Iterator[tuple[Drain, str]]:
     for channels, rows, lanes, acc_width, steps, vary, scaling in (
             (16, 8, 1, 20, 9, False, "wide"), (64, 8, 2, 22, 4, False, "wide"),
             (64, 64, 8, 19, 8, False, "wide"), (32, 2, 2, 21, 12, False, "wide"),
@@ -143,12 +157,11 @@ def _drains(rng: np.random.Generator) -> Iterator[Sample]:
             (16, 8, 1, 20, 9, False, "lut"), (64, 8, 4, 17, 2, False, "lut"),
             (24, 6, 2, 23, 3, True, "lut")):
         output = StreamShape(map=_map((8, 8, channels)), lanes=lanes)
-        drain = Drain(output=output, rows=rows, acc_width=acc_width, steps=steps, latency=7,
-                      requantization=_requantization(rng, channels, acc_width, vary),
-                      bias=Constants(rng.integers(-500, 500, channels)), scaling=scaling)
-        kind = "" if scaling == "wide" else f" {scaling=}"
-        yield Sample(name=f"Drain {channels=} {rows=} {lanes=} {acc_width=} {steps=} {vary=}{kind}",
-                     create=drain.create, predict=drain.resources)
+        yield Drain(output=output, rows=rows, acc_width=acc_width, steps=steps, latency=7,
+                    requantization=_requantization(rng, channels, acc_width, vary),
+                    bias=Constants(rng.integers(-500, 500, channels)), scaling=scaling), (
+                        f"{channels=} {rows=} {lanes=} {acc_width=} {steps=} {vary=}"
+                        + ("" if scaling == "wide" else f" {scaling=}"))
 
 
 def _pointwise(rng: np.random.Generator) -> Iterator[tuple[Operator, str]]:

@@ -45,7 +45,7 @@ class DeepQueue(wiring.Component):
         count = places.bit_length()
         near = OutputQueue.cost(width=width, places=_NEAR_PLACES, device=device)
         return (near + DualPortMemory.cost(width=width, depth=places, device=device)
-                + Resources(lut=7 * count, ff=4 * count + 2))
+                + Resources(lut=(7 if device.wide_tables else 9) * count, ff=4 * count + 2))
 
     def elaborate(self, platform):
         m = Module()

@@ -81,6 +81,16 @@ class Device:
         """Whether one DSP makes two 8-bit products that share an operand."""
         return self.family in ("xc7", "xcup")
 
+    @property
+    def wide_tables(self) -> bool:
+        """Whether a look-up table has six inputs, and can be a shift register; or four, and
+        cannot."""
+        return self.family in ("xc7", "xcup")
+
+    def product_luts(self) -> int:
+        """Of an 8-bit product that no DSP makes, without the operands' registers."""
+        return 64 if self.wide_tables else 125
+
     def dsps(self, a_width: int, b_width: int) -> int:
         """DSPs of one signed product of these widths."""
         wide, narrow = {"xc7": (25, 18), "xcup": (27, 18), "ecp5": (18, 18)}[self.family]
@@ -96,8 +106,7 @@ class Device:
         """A simple dual-port memory of this size, and the choice between the blocks of which one
         alone is not deep enough."""
         blocks, banks = self._blocks(width, depth)
-        return Resources(bram18=blocks, lut=width * _choice(banks) + (banks if banks > 1 else 0),
-                         ff=_bits(banks))
+        return Resources(bram18=blocks, lut=self._choice(width, banks), ff=_bits(banks))
 
     def lut_ram(self, width: int, depth: int) -> int:
         """LUTs of a simple dual-port memory of this size made of LUTs, and of the choice between
@@ -107,7 +116,15 @@ class Device:
             for luts, words, bits, each, share in _LUT_RAMS[self.family]
             for banks in (math.ceil(depth / words),)
             for count in (banks * math.ceil(width / bits),))
-        return luts * count + width * _choice(banks) + (banks if banks > 1 else 0)
+        return luts * count + self._choice(width, banks)
+
+    def _choice(self, width: int, banks: int) -> int:
+        """LUTs of a word chosen from so many banks, and of which of them is written."""
+        if banks == 1:
+            return 0
+        # Four in one table, more of them joined by what is beside; or two.
+        return (width * math.ceil(banks / 4) + banks if self.wide_tables
+                else width * math.ceil(banks / 2) + 8 * banks)
 
     def _blocks(self, width: int, depth: int) -> tuple[int, int]:
         """18-kbit blocks of a memory, and how many of them a word's address chooses from."""
@@ -134,11 +151,6 @@ _LUT_RAMS = {"xc7": ((4, 32, 6, 1, 7), (4, 64, 3, 1, 7), (2, 32, 1, 0, 2)),
 def _price(width: int, banks: int) -> float:
     """What choosing between banks is worth to Yosys."""
     return (banks - 1) * width / 2 + (banks / 2 if banks > 1 else 0)
-
-
-def _choice(banks: int) -> int:
-    """LUTs of one bit chosen from so many: four in one, more of them joined by what is beside."""
-    return 0 if banks == 1 else math.ceil(banks / 4)
 
 
 def _bits(count: int) -> int:

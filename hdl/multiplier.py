@@ -82,6 +82,8 @@ def scaling_cost(kind: str, width: int, device: Device, scale: int = SCALE) -> R
                          ff=(scale + 3) * pairs + product + scale * (rows - 1) - 9 * later)
     dsp = Resources(dsp=device.dsps(width, scale + 1))
     if kind == "narrow":
+        if width <= NARROW and scale < NARROW:
+            return dsp + Resources(ff=2 * product)
         if width <= NARROW:
             return dsp + Resources(lut=product - NARROW + 1, ff=2 * product + width)
         return dsp + Resources(lut=product + NARROW // 2, ff=4 * product + scale + 2)

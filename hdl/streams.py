@@ -78,7 +78,8 @@ class OutputQueue(wiring.Component):
     def cost(*, width: int, places: int, device: Device) -> Resources:
         """What a queue of so many bits and places takes."""
         count = places.bit_length()
-        return Resources(lut=device.lut_ram(width, places) + 13 * count // 2 - 3, ff=4 * count + 1)
+        control = 13 * count // 2 - 3 if device.wide_tables else 11 * count - 1
+        return Resources(lut=device.lut_ram(width, places) + control, ff=4 * count + 1)
 
     def elaborate(self, platform):
         m = Module()

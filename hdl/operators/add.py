@@ -124,11 +124,12 @@ class Add:
         one = Resources()
         for each, zero, scale in zip(self.operands, self.zeros, self.scales, strict=True):
             one += self._product_cost(each.width + 1, scale, device)
-            one += Resources(lut=4 if zero else 0)
+            one += Resources(lut=0 if not zero else 4 if device.wide_tables else 16)
         total = max(map(int.bit_length, self.scales)) + max(
             each.width for each in self.operands) + tree_levels(len(self.operands)) + 1
         scaled = max(1, total - self.shift + 1)
         one += Resources(lut=(len(self.operands) - 1) * total + self.shift // 5
+                         + (0 if device.wide_tables else 22)
                          + 3 * scaled // 2 + self.output.width // 2,
                          ff=(len(self.operands) - 1) * total + scaled + self.output.width)
         queue = OutputQueue.cost(width=self.outputs[0].width,

@@ -17,7 +17,15 @@ from ..multiplier import LATENCY, dsp_product, lut_product, with_carry
 from ..operator import Constants, FeatureMap, StreamShape, Timing
 from ..streams import connect_streams
 from .drain import Drain
-from .matvec import adder_tree, input_cost, join_fields, product_cost, tree_cost, tree_levels
+from .matvec import (
+    adder_tree,
+    input_cost,
+    join_fields,
+    product_cost,
+    sum_cost,
+    tree_cost,
+    tree_levels,
+)
 from .requantize import Requantization
 from .window import Window, delayed, fewest_for_each
 from .window_reader import WindowReader
@@ -214,8 +222,8 @@ class DepthwiseConvolution:
         taps, packed = math.prod(self.part), self.kind == "packed"
         # Where no DSP takes them in, a product's registers are there.
         before = 2 if self.kind != "lut" and device.family != "xc7" else 0
-        sums = (tree_cost(taps, 16, before)
-                + Resources(lut=self.acc_width, ff=self.acc_width)) * self.sums
+        sums = (tree_cost(taps, 16, device, before)
+                + sum_cost(self.acc_width, device)) * self.sums
         products = product_cost(self.kind, device) * (
             self.multipliers // (2 if packed else 1)) + input_cost(
                 self.kind, self.lanes * math.prod(self.window.part), device)

@@ -122,7 +122,8 @@ class Drain:
         if self.most > 1:
             bits = lanes * self.acc_width
             # A table of six chooses from four; more of them, and what joins them.
-            choice = bits if self.most <= 4 else 2 * self.most * bits // 5
+            choice = (3 * self.most * bits // 4 if not device.wide_tables
+                      else bits if self.most <= 4 else 2 * self.most * bits // 5)
             hold = Resources(lut=choice, ff=self.most * bits + 3 + self.passes.bit_length() // 2)
         count = self.output.groups.bit_length()
         return requantizer + scales + queue + hold + Resources(lut=4, ff=count + 2)

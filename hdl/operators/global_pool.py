@@ -14,6 +14,7 @@ from ..memories import Load, LoadedMemory, chain_loads
 from ..operator import FeatureMap, StreamShape, Timing
 from ..streams import OutputQueue
 from .beats import full_rate_places, give_beats
+from .matvec import sum_cost
 from .requantize import Requantization, Requantizer, scaled_foldings
 from .whole_map import WholeMap, whole_map_timing
 
@@ -101,9 +102,9 @@ class GlobalAveragePool:
     def resources(self, device: Device) -> Resources:
         shape, groups = self.outputs[0], self.outputs[0].groups
         bits = self.lanes * self.acc_width
-        sums = Resources(lut=bits + 3 * self.input.pixels.bit_length() + 2 * groups.bit_length(),
-                         ff=bits + self.inputs[0].width + self.input.pixels.bit_length()
-                         + 2 * groups.bit_length() + 8)
+        sums = sum_cost(bits, device) + Resources(
+            lut=3 * self.input.pixels.bit_length() + 2 * groups.bit_length(),
+            ff=self.inputs[0].width + self.input.pixels.bit_length() + 2 * groups.bit_length() + 8)
         if groups > 1:
             sums += Resources(lut=device.lut_ram(bits, groups), ff=bits)
         parameters = LoadedMemory.cost(width=self.lanes * self.requantization.lane_width(0),

@@ -61,35 +61,40 @@ def adder_tree(m, name: str, terms: Sequence[Value],
     return terms[0], carries
 
 
-def tree_cost(terms: int, width: int, before: int = 0) -> Resources:
+def tree_cost(terms: int, width: int, device: Device, before: int = 0) -> Resources:
     """What an adder tree of so many terms of so many bits takes, each behind so many registers.
 
     A term that has nothing to be added to passes a level in a register; in three and more in a
-    row, synthesis makes shift registers of look-up tables of them.
+    row, synthesis makes shift registers of look-up tables of them, where those can be.
     """
     cost, passed, waiting = Resources(), 0, width
     first = before
     for level in range(tree_levels(terms)):
         adders, odd = divmod(terms, 2)
         if not odd or not passed:
-            cost += _passing(passed, waiting, first)
+            cost += _passing(passed, waiting, first, device)
             passed, waiting, first = 0, width + level, 0 if level else before
         passed += odd
         cost += Resources(lut=adders, ff=adders) * (width + level + 1)
         terms = adders + odd
-    return cost + _passing(passed, waiting, first)
+    return cost + _passing(passed, waiting, first, device)
 
 
-def _passing(levels: int, width: int, before: int) -> Resources:
-    if levels and levels + before >= 3:
+def _passing(levels: int, width: int, before: int, device: Device) -> Resources:
+    if levels and levels + before >= 3 and device.wide_tables:
         return Resources(lut=width, ff=-before * width)
     return Resources(ff=levels * width)
+
+
+def sum_cost(width: int, device: Device) -> Resources:
+    """What a sum takes that begins anew with some of its terms: small tables add, or choose."""
+    return Resources(lut=width if device.wide_tables else 2 * width, ff=width)
 
 
 def product_cost(kind: str, device: Device) -> Resources:
     """What a multiplier of :class:`RowPair` takes, behind its operands' registers."""
     if kind == "lut":
-        return Resources(lut=64, ff=42)
+        return Resources(lut=device.product_luts(), ff=42)
     wide = 25 if kind == "packed" else 8
     # Only in a DSP48E1 does Yosys take registers: the product's two, and the weights' where they
     # are the operand as they come.
@@ -194,8 +199,8 @@ class RowPair(wiring.Component):
         for row in range(rows):
             # The upper half of a packed product is a bit wider, and waits for the lower one's sign.
             upper = kind == "packed" and row
-            cost += tree_cost(columns, 17 if upper else 16, before)
-            cost += Resources(lut=acc_width, ff=acc_width + (columns if upper else 0))
+            cost += tree_cost(columns, 17 if upper else 16, device, before)
+            cost += sum_cost(acc_width, device) + Resources(ff=columns if upper else 0)
         count = max(1, (depth - 1).bit_length())
         cost += Resources(lut=count // 2 + 2, ff=count)
         width = RowPair.word_width(rows=rows, columns=columns, kind=kind)

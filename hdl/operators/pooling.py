@@ -15,7 +15,7 @@ from ..operator import Constants, FeatureMap, Output, StreamShape, Timing
 from ..streams import OutputQueue, connect_streams
 from .depthwise import ChannelReducer, window_foldings
 from .drain import Drain
-from .matvec import tree_cost, tree_levels
+from .matvec import sum_cost, tree_cost, tree_levels
 from .requantize import Requantization
 from .window import Window, delayed
 from .window_reader import WindowReader
@@ -325,8 +325,8 @@ class AveragePool:
         bits = self.lanes * self.acc_width
         # The input's register, the tree and the sum of each lane, passes over groups.
         shifted = WindowReader.shifts(self.window, device)
-        sums = Resources(lut=bits + 50, ff=(0 if shifted else 8 * terms) + bits + 12)
-        sums += tree_cost(math.prod(self.part), self.input.width) * self.lanes
+        sums = sum_cost(bits, device) + Resources(lut=50, ff=(0 if shifted else 8 * terms) + 12)
+        sums += tree_cost(math.prod(self.part), self.input.width, device) * self.lanes
         return sums + WindowReader.cost(self.window, device) + self.drain.resources(device)
 
     def foldings(self) -> Iterator[Self]:

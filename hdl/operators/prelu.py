@@ -133,6 +133,8 @@ class PRelu:
             + self.output.width // 2 + (0 if inside else 6),
             ff=2 * width + scaled + self.output.width + MULTIPLIER_WIDTH - 7
             + (0 if inside else width + SLOPE_WIDTH - 40))
+        if not device.wide_tables:
+            one += Resources(lut=55, ff=27)
         groups = self.inputs[0].groups
         slopes = LoadedMemory.cost(width=self.lanes * SLOPE_WIDTH, depth=groups, device=device)
         queue = OutputQueue.cost(width=self.outputs[0].width,

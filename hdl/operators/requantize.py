@@ -165,11 +165,11 @@ class Requantization:
         shift = self.uniform_shift
         if shift is None:
             scaled = out_width + 2
-            lut += 5 * product + SHIFT_WIDTH
+            lut += (10 if device.wide_tables else 13) * product // 2 + SHIFT_WIDTH
             ff += 2 * product + 2
         else:
             scaled = max(1, product - shift + 1)
-        lut += 3 * scaled // 2 + 5
+        lut += 3 * scaled // 2 + (5 if device.wide_tables else 55)
         ff += scaled
         one = scaling_cost(scaling, in_width, device) + Resources(lut=lut, ff=ff)
         return one * lanes + Resources(ff=Requantizer.stages(shift, in_width=in_width,

@@ -11,7 +11,7 @@ from ..memories import DualPortMemory
 from ..multiplier import LATENCY, dsp_product, lut_product, with_carry
 from ..operator import StreamShape
 from .beats import count_steps
-from .matvec import adder_tree, input_cost, product_cost, tree_cost, tree_levels
+from .matvec import adder_tree, input_cost, product_cost, sum_cost, tree_cost, tree_levels
 from .window import delayed
 
 
@@ -163,8 +163,8 @@ class StreamedPair(wiring.Component):
         for row in range(rows):
             # The upper half of a packed product is a bit wider, and waits for the lower one's sign.
             upper = kind == "packed" and row
-            cost += tree_cost(columns, 17 if upper else 16, before)
-            cost += Resources(lut=acc_width, ff=acc_width + (columns if upper else 0))
+            cost += tree_cost(columns, 17 if upper else 16, device, before)
+            cost += sum_cost(acc_width, device) + Resources(ff=columns if upper else 0)
         count = (2 * steps - 1).bit_length()
         cost += Resources(lut=2 * count + 2, ff=2 * count + 1)
         width = cls.word_width(rows=rows, columns=columns, kind=kind)

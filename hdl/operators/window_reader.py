@@ -95,7 +95,7 @@ class WindowReader(wiring.Component):
         cost = DualPortMemory.cost(width=width, depth=words, device=device) * banks
         # Padding clears, or sets, registers.
         padded = _padded(window)
-        choice = sum(_choice(count) for count in _turns(window)) + (window.pixels > 1)
+        choice = sum(_choice(count, device) for count in _turns(window)) + (window.pixels > 1)
         cost += Resources(lut=width * choice, ff=width) * banks
         cost += Resources(ff=window.stream.width)
         if WindowReader.shifts(window, device):
@@ -104,8 +104,10 @@ class WindowReader(wiring.Component):
         counters = sum((count - 1).bit_length() for count in (
             window.groups, *window.parts, *window.positions))
         held = address if window.slots > 1 else 0
+        control = (24 + 4 * counters + 42 * padded + 8 * held if device.wide_tables
+                   else max(50, 20 * counters - 60) + 50 * padded + 4 * held)
         return cost + Resources(
-            lut=24 + 4 * counters + 2 * banks * address + 42 * padded + 8 * held,
+            lut=control + 2 * banks * address,
             ff=45 + 3 * counters + 4 * banks * address // 5 + 26 * padded + 6 * held)
 
     @staticmethod
@@ -114,7 +116,8 @@ class WindowReader(wiring.Component):
         registers on the way, and one behind it, are shift registers of look-up tables."""
         memory = DualPortMemory.cost(width=window.lanes * window.input.width,
                                      depth=window.slots * window.row_words, device=device)
-        return _turns(window) == [1, 1] and not _padded(window) and not memory.bram18
+        return (device.wide_tables and _turns(window) == [1, 1] and not _padded(window)
+                and not memory.bram18)
 
     def elaborate(self, platform):
         m = Module()
@@ -342,6 +345,6 @@ def _turns(window: Window) -> list[int]:
             columns if window.strides[1] % columns else 1]
 
 
-def _choice(count: int) -> int:
+def _choice(count: int, device: Device) -> int:
     """LUTs of a bit that is chosen from so many."""
-    return 0 if count == 1 else 1 if count <= 4 else math.ceil(count / 2)
+    return 0 if count == 1 else 1 if count <= 4 and device.wide_tables else math.ceil(count / 2)
