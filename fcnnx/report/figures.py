@@ -116,10 +116,11 @@ def _stage(stage: StagePlan, operator: Operator) -> dict[str, Any]:
 
 
 def _ports(plan: Plan, network: NetworkPlan) -> list[dict[str, Any]]:
+    """Where the network's tensors cross; weights that are streamed are none of them."""
     tensors = {("input", port.tensor): port for port in network.inputs}
     tensors |= {("output", port.tensor): port for port in network.outputs}
     return [_port(port, tensors[port.direction, port.stream]) for port in plan.accelerator.ports
-            if port.engine == network.name]
+            if port.engine == network.name and (port.direction, port.stream) in tensors]
 
 
 def _port(port: AcceleratorPort, tensor: Port) -> dict[str, Any]:
