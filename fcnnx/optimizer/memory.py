@@ -151,7 +151,7 @@ def _keep_targets(paced: Sequence[PacedEngine], most: Sequence[int | None]) -> N
 
 
 def _fewest_ports(memory: MemoryTiming, demands: Sequence[Demand]) -> Schedule:
-    """The schedule of as few ports as will do.
+    """The schedule of as few ports as will do, each with the share that it has of all.
 
     Raises
     ------
@@ -159,10 +159,9 @@ def _fewest_ports(memory: MemoryTiming, demands: Sequence[Demand]) -> Schedule:
         If all of them do not.
     """
     rate = sum(demand.rate for demand in demands)
-    fewest = math.ceil(rate / (1 - memory.refresh_share))
+    fewest = math.ceil(rate / (memory.share * (1 - memory.refresh_share)))
     for ports in range(max(1, fewest), memory.ports):
-        fewer = dataclasses.replace(memory, ports=ports,
-                                    words_per_cycle=min(memory.words_per_cycle, ports))
+        fewer = dataclasses.replace(memory, ports=ports, words_per_cycle=memory.share * ports)
         try:
             return solve(fewer, demands)
         except Infeasible:
