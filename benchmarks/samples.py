@@ -15,13 +15,16 @@ from fcnnx.hdl.operators.concat import Concat, PadChannels
 from fcnnx.hdl.operators.convolution import accumulator_width
 from fcnnx.hdl.operators.depthwise import DepthwiseConvolution
 from fcnnx.hdl.operators.drain import Drain
+from fcnnx.hdl.operators.global_max_pool import GlobalMaxPool
 from fcnnx.hdl.operators.global_pool import GlobalAveragePool
 from fcnnx.hdl.operators.matvec import RowPair
+from fcnnx.hdl.operators.multiply import Multiply
 from fcnnx.hdl.operators.pad import Pad
 from fcnnx.hdl.operators.plumbing import Fork, Narrow, Queue, Widen
 from fcnnx.hdl.operators.pooling import AveragePool, MaxPool
 from fcnnx.hdl.operators.prelu import PRelu
 from fcnnx.hdl.operators.requantize import Requantization
+from fcnnx.hdl.operators.resize import Upsample
 from fcnnx.hdl.operators.slice import Slice
 from fcnnx.hdl.operators.table import Table
 from fcnnx.hdl.operators.window import Window
@@ -69,7 +72,7 @@ def samples() -> Iterator[Sample]:
     yield from _row_pairs()
     yield from _windows()
     for operator, name in itertools.chain(_drains(rng), _pointwise(rng), _plumbing(),
-                                          _on_windows(rng)):
+                                          _on_windows(rng), _maps(), _scaled()):
         name = f"{type(operator).__name__} {name}"
         scaling = getattr(operator, "scaling", None)
         yield Sample(name=name, create=operator.create, predict=operator.resources,
@@ -161,7 +164,7 @@ def _drains(rng: np.random.Generator) -> Iterator[tuple[Drain, str]]:
                     requantization=_requantization(rng, channels, acc_width, vary),
                     bias=Constants(rng.integers(-500, 500, channels)), scaling=scaling), (
                         f"{channels=} {rows=} {lanes=} {acc_width=} {steps=} {vary=}"
-                        + ("" if scaling == "wide" else f" {scaling=}"))
+                        + _made_of(scaling))
 
 
 def _pointwise(rng: np.random.Generator) -> Iterator[tuple[Operator, str]]:
@@ -184,6 +187,45 @@ def _pointwise(rng: np.random.Generator) -> Iterator[tuple[Operator, str]]:
     for size, lanes in (((7, 7, 16), 1), ((12, 5, 24), 8)):
         yield Pad(input=_map(size), padding=(1, 1, 2, 0), value=-3, lanes=lanes), (
             f"{size=} {lanes=}")
+
+
+def _maps() -> Iterator[tuple[Operator, str]]:
+    for size, lanes in (((6, 6, 16), 1), ((5, 5, 24), 8), ((9, 9, 20), 20)):
+        yield GlobalMaxPool(input=_map(size), lanes=lanes), f"{size=} {lanes=}"
+    for size, factors, lanes in (((6, 6, 16), (2, 2), 1), ((4, 8, 24), (2, 3), 8),
+                                 ((5, 5, 12), (1, 2), 12)):
+        yield Upsample(input=_map(size), factors=factors, lanes=lanes), (
+            f"{size=} {factors=} {lanes=}")
+
+
+def _scaled() -> Iterator[tuple[Operator, str]]:
+    """Operators that multiply by scales of all bits, with DSPs and with look-up tables."""
+    rng = np.random.default_rng(6)
+    for size, lanes, scaling in (((8, 8, 16), 1, "lut"), ((4, 4, 30), 4, "lut"),
+                                 ((4, 4, 32), 8, "wide")):
+        yield Add(operands=(_map(size), _map(size)), zeros=(3, -5), scales=(11259375, 9876543),
+                  shift=24, zero=-4, low=-128, high=127, output=_map(size), lanes=lanes,
+                  scaling=scaling), f"{size=} {lanes=} full" + _made_of(scaling)
+    for size, lanes in (((10, 10, 28), 1), ((5, 5, 10), 4)):
+        yield PRelu(input=_map(size), output=_map(size), zero=3, zero_out=-2, scale=9876543,
+                    slopes=Constants(rng.integers(-1 << 23, 1 << 23, size[2])), shift=24, low=-128,
+                    high=127, lanes=lanes, scaling="lut"), f"{size=} {lanes=} scaling='lut'"
+    for size, lanes, pixel, scaling in (
+            ((8, 8, 16), 1, False, "wide"), ((4, 4, 30), 4, True, "wide"),
+            ((6, 6, 32), 8, False, "wide"), ((8, 8, 16), 2, False, "lut")):
+        second = _map((1, 1, size[2])) if pixel else _map(size)
+        yield Multiply(operands=(_map(size), second), zeros=(3, -128), scale=9876543, shift=32,
+                       zero=4, low=-128, high=127, output=_map(size), lanes=lanes,
+                       scaling=scaling), f"{size=} {lanes=} {pixel=}" + _made_of(scaling)
+    for size, lanes in (((8, 8, 64), 1), ((3, 3, 256), 8)):
+        yield GlobalAveragePool(
+            input=_map(size), bias=-30, requantization=_requantization(rng, 1, 16, False),
+            output=_map((1, 1, size[2])), lanes=lanes, scaling="lut"), (
+                f"{size=} {lanes=} scaling='lut'")
+
+
+def _made_of(scaling: str) -> str:
+    return "" if scaling == "wide" else f" {scaling=}"
 
 
 def _plumbing() -> Iterator[tuple[Operator, str]]:

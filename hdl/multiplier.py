@@ -70,7 +70,8 @@ def scaling_latency(kind: str, width: int) -> int:
     return 3 if kind == "narrow" and width > NARROW else 2
 
 
-def scaling_cost(kind: str, width: int, device: Device, scale: int = SCALE) -> Resources:
+def scaling_cost(kind: str, width: int, device: Device, scale: int = SCALE, *,
+                 constant: bool = False) -> Resources:
     """What :func:`scaled_by` takes for a value of so many bits and a scale of so many, behind
     registers of operands that vary."""
     product = width + scale
@@ -78,8 +79,10 @@ def scaling_cost(kind: str, width: int, device: Device, scale: int = SCALE) -> R
         pairs = math.ceil(width / 2)
         rows = math.ceil(pairs / 2)
         later = max(0, rows - 3)  # bits in shift registers of look-up tables
-        return Resources(lut=(scale + 4) * pairs + product - 2 * rows + 8 * later,
-                         ff=(scale + 3) * pairs + product + scale * (rows - 1) - 9 * later)
+        delayed = 0 if constant else scale * (rows - 1)
+        return Resources(lut=(scale - 2 if constant else scale + 4) * pairs + product - 2 * rows
+                         + 8 * later,
+                         ff=(scale + 3) * pairs + product + delayed - 9 * later)
     dsp = Resources(dsp=device.dsps(width, scale + 1))
     if kind == "narrow":
         if width <= NARROW and scale < NARROW:

@@ -140,7 +140,7 @@ class Add:
         """One product, behind its operand's register where that is no DSP's."""
         if scale & scale - 1 == 0:  # wires
             return Resources(ff=width + 2 * (width + scale.bit_length()))
-        cost = scaling_cost(self.scaling, width, device, scale.bit_length())
+        cost = scaling_cost(self.scaling, width, device, scale.bit_length(), constant=True)
         inside = self.scaling == "wide" and device.family == "xc7"
         return cost + Resources(ff=0 if inside else width)
 

@@ -136,12 +136,14 @@ class Multiply:
         scale = self.scale.bit_length()
         one = Resources(dsp=device.dsps(first, second))
         if self.scale & self.scale - 1:  # else wires, no product
-            one += scaling_cost(self.scaling, self.product_width, device, scale)
+            one += scaling_cost(self.scaling, self.product_width, device, scale,
+                                constant=True)
         scaled = max(1, self.product_width + scale - self.shift + 1)
-        # Only in DSP48E1 does Yosys take operands' and products' registers.
-        registers = 0 if device.family == "xc7" else first + second + 2 * self.product_width
-        differences = sum(size // 2 for size, zero in zip((first, second), self.zeros,
-                                                          strict=True) if zero)
+        registers, differences = 0, 2
+        if device.family != "xc7":  # only in DSP48E1 does Yosys take operands and products
+            registers = 8 if self.scaling == "lut" else first + second + 2 * self.product_width
+            differences = sum(size // 2 for size, zero in zip((first, second), self.zeros,
+                                                              strict=True) if zero)
         one += Resources(lut=differences + 2 * scaled + 2,
                         ff=registers + scaled + self.output.width)
         queue = OutputQueue.cost(width=self.outputs[0].width,

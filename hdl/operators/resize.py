@@ -112,7 +112,7 @@ class Upsample:
         address = self.places.bit_length()
         counted = sum(count.bit_length() for count in (
             shape.groups, self.input.columns, *self.factors))
-        return buffer + queue + Resources(lut=9 * address + counted + 10,
+        return buffer + queue + Resources(lut=7 * address + counted + 6,
                                           ff=6 * address + counted + 3)
 
     def foldings(self) -> Iterator[Self]:
