@@ -9,16 +9,19 @@ sources that simulate it. Stop it at any time, and start it again.
 """
 
 import argparse
+import fnmatch
 import pathlib
 
 from cases import Case, Faces, rows_of_the_peer, several
 from clock import clocks
 from costs import costs
 from keeping import Record, Stale
+from systems import systems
 from tables import write_results
 
 
-CASES: tuple[Case, ...] = (*several(), Faces(), *rows_of_the_peer(), *clocks(), *costs())
+CASES: tuple[Case, ...] = (*several(), Faces(), *rows_of_the_peer(), *clocks(), *costs(),
+                           *systems())
 
 
 def main() -> None:
@@ -26,14 +29,13 @@ def main() -> None:
     known = {case.name: case for case in CASES}
     parser = argparse.ArgumentParser(description="Measure every figure of RESULTS.md.")
     parser.add_argument("names", nargs="*", metavar="NAME",
-                        help="cases, or what their names begin with and an asterisk; all where "
-                        "none is named")
+                        help="cases, or patterns of their names; all where none is named")
     parser.add_argument("--write", action="store_true",
                         help="measure nothing: write RESULTS.md from what is kept")
     given = parser.parse_args()
     chosen = [name for name in known
-              if not given.names or any(_fits(name, word) for word in given.names)]
-    unknown = [word for word in given.names if not any(_fits(name, word) for name in known)]
+              if not given.names or any(fnmatch.fnmatch(name, word) for word in given.names)]
+    unknown = [word for word in given.names if not fnmatch.filter(known, word)]
     if unknown:
         parser.error(f"no case {', '.join(unknown)}; there are {', '.join(known)}")
     for name in [] if given.write else chosen:
@@ -52,10 +54,6 @@ def _is_stale(case: Case) -> bool:
     except Stale:
         return True
     return False
-
-
-def _fits(name: str, word: str) -> bool:
-    return name == word or (word.endswith("*") and name.startswith(word[:-1]))
 
 
 if __name__ == "__main__":

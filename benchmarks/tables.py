@@ -172,6 +172,31 @@ def longest_paths(kept: Kept) -> str:
     return "\n".join([found, *lines]) + "\n" if rows else ""
 
 
+def shared(kept: Kept) -> str:
+    """Several networks over one memory."""
+    rows = []
+    for name, (build, simulation) in _with(kept, "build", "simulation"):
+        if "memory" not in simulation:
+            continue
+        networks, found = build["networks"], simulation["networks"]
+        work = sum(row["macs"] / found[network]["interval_cycles"]
+                   for network, row in networks.items())
+        multipliers = sum(row["multipliers"] for row in networks.values())
+        metrics, memory = build["metrics"], simulation["memory"]
+        rows.append([name, build["board"], len(networks), f"{work / multipliers:.3f}",
+                     f"{metrics['stp']:.3f}", f"{metrics['antt']:.2f}",
+                     f"{metrics['fairness']:.3f}", memory["bytes"],
+                     f"{100 * memory['utilisation']:.1f} %", simulation["underruns"],
+                     "yes" if all(row["same_cycles"] for row in found.values()) else "no"])
+    return section(
+        "Networks over one memory", "Frames, and weights that are streamed, cross a DRAM with "
+        "jitter and refresh, served by tables; simulated with two seeds of the jitter, of which "
+        "the second is `stalled` above. Efficiency is MACs per cycle of all networks by all "
+        "multipliers that are instanced.",
+        ["set", "board", "networks", "multiplier efficiency", "STP", "ANTT", "fairness", "bytes",
+         "of the bandwidth", "underruns", "same cycles with both seeds"], rows)
+
+
 def sight(kept: Kept) -> str:
     """The verdicts on labelled patches."""
     return "\n".join(
@@ -193,7 +218,7 @@ def commands(kept: Kept) -> str:
 
 
 # Each gives nothing where nothing of its kind is kept.
-SECTIONS = (exactness, cost, speed, costs, clock, longest_paths, sight, commands)
+SECTIONS = (exactness, cost, speed, costs, clock, longest_paths, shared, sight, commands)
 
 
 def write_results(path: pathlib.Path, kept: Kept, *, stale: Sequence[str]) -> None:
