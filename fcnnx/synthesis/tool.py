@@ -1,6 +1,9 @@
 """A tool that runs as a process of its own, in a folder of its own."""
 
 import contextlib
+import errno
+import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -14,6 +17,7 @@ __all__ = ["run", "workplace"]
 
 
 LOG = "log.txt"
+ROOM = 1 << 18  # bytes; a disk that has less is full
 
 
 @contextlib.contextmanager
@@ -57,10 +61,13 @@ def run(tool: str, worker: str, words: Sequence[str], *, folder: Path, where: st
     ------
     BadInput
         If it stops or takes too long.
+    OSError
+        If it stops, and the disk is full.
     """
     with (folder / LOG).open("w") as log:
         try:
             code = subprocess.run([sys.executable, "-P", "-c", worker, *words], cwd=folder,
+                                  env=os.environ | {"TMPDIR": str(folder)},
                                   stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                   timeout=timeout).returncode
         except subprocess.TimeoutExpired:
@@ -69,6 +76,8 @@ def run(tool: str, worker: str, words: Sequence[str], *, folder: Path, where: st
     if code < 0:
         raise BadInput(Problem(where=where, reason=f"{tool} was ended by signal {-code}.",
                                remedy="Is there memory enough?"))
+    if code and shutil.disk_usage(folder).free < ROOM:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # of which tools say other things
     if code:
         raise BadInput(Problem(where=where, reason=f"{tool} failed: {_last_error(folder)}"))
 

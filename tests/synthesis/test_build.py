@@ -175,6 +175,17 @@ def test_no_tool_that_routes(made, capsys, monkeypatch, board, message):
     assert not (place / "synthesis.json").exists()
 
 
+def test_a_disk_that_fills_while_the_tool_runs(made, capsys, monkeypatch):
+    place, _ = made
+    monkeypatch.setattr(yosys, "SCRIPT", "no_such_command\n")
+    monkeypatch.setattr(yosys, "kept", lambda parts, make: make())
+    monkeypatch.setattr(tool, "ROOM", 1 << 80)
+    code, _, errors = run(capsys, place)
+    assert code == 2
+    assert errors == ["error: Yosys: Its files cannot be written: No space left on device."]
+    assert not (place / "synthesis.json").exists()
+
+
 def test_a_plan_without_verilog(made, capsys):
     place, _ = made
     for path in (place / "rtl").iterdir():
