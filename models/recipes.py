@@ -15,11 +15,12 @@ import onnxruntime.quantization as quantization
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 import faces
+import light
 import mtcnn
 import tiny
 
 
-__all__ = ["FOLDER", "NAMES", "locate"]
+__all__ = ["FOLDER", "LARGE_NAMES", "NAMES", "locate"]
 
 FOLDER = pathlib.Path(__file__).resolve().parent.parent / "build" / "models"
 
@@ -33,6 +34,10 @@ _MTCNN_OF_DATA = {data: name for name, data in _DATA.items()}
 NAMES = (*(f"{name}{suffix}" for name in _TINY for suffix in (".onnx", ".npz", "_qdq.onnx")),
          *(f"{name}{suffix}" for name in mtcnn.INPUTS for suffix in (".onnx", "_qdq.onnx")),
          *_MTCNN_OF_DATA, _PHOTO)
+# Up to half a gigabyte each: made where they are asked for by name.
+LARGE_NAMES = tuple(f"{name}{suffix}" for name in light.NAMES
+                    for suffix in (".onnx", ".npz", "_qdq.onnx"))
+_LARGE_FRAMES = 2
 
 
 class _Samples(quantization.CalibrationDataReader):
@@ -78,8 +83,9 @@ def _data(name: str) -> dict[str, np.ndarray]:
                 for network in ("rnet", "onet")}
     if network := _MTCNN_OF_DATA.get(name):
         return {mtcnn.INPUTS[network]: faces.calibration(mtcnn.SIDES[network])}
-    shape = _TINY[pathlib.PurePath(name).stem][1]
-    return {"input": np.random.default_rng(0).normal(size=(32, *shape)).astype(np.float32)}
+    stem = pathlib.PurePath(name).stem
+    size = (32, *_TINY[stem][1]) if stem in _TINY else (_LARGE_FRAMES, 3, 224, 224)
+    return {"input": np.random.default_rng(0).normal(size=size).astype(np.float32)}
 
 
 def _make(name: str, path: pathlib.Path) -> None:
@@ -88,6 +94,8 @@ def _make(name: str, path: pathlib.Path) -> None:
         np.savez(path, **_data(name))
     elif stem in _TINY:
         onnx.save(_TINY[stem][0](), path)
+    elif stem in light.NAMES:
+        onnx.save(light.make(stem), path)
     else:
         float_name = stem.removesuffix("_qdq")
         _quantise(locate(f"{float_name}.onnx"), locate(_DATA.get(float_name, f"{float_name}.npz")),
@@ -102,8 +110,9 @@ def locate(name: str) -> pathlib.Path:
     KeyError
         If there is no recipe for it.
     """
-    if name not in NAMES:
-        raise KeyError(f"There is no recipe for {name}; there is one for {', '.join(NAMES)}")
+    known = (*NAMES, *LARGE_NAMES)
+    if name not in known:
+        raise KeyError(f"There is no recipe for {name}; there is one for {', '.join(known)}")
     path = FOLDER / name
     newest = max(recipe.stat().st_mtime for recipe in pathlib.Path(__file__).parent.iterdir()
                  if recipe.is_file())
