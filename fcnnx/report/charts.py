@@ -1,5 +1,6 @@
 """Charts of report.html: SVG elements whose colours are those of the page, light or dark."""
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,11 +13,19 @@ from fcnnx.errors import BadInput, Problem
 from .numbers import KINDS, number, share
 
 
-__all__ = ["SERIES", "fronts", "resources"]
+__all__ = ["MANY_SLOTS", "SERIES", "bandwidth", "fronts", "resources", "slots"]
 
 
 SERIES = 8  # networks with a colour of their own; style.css has them
 LABEL = "var(--muted)"
+MEMORY = "memory side"
+PARTS = {MEMORY: "memory", "free": "free", "capped": "capped"}  # of a device, with their colours
+LEFT_OVER = {"spare": "box-line", "free": "free", "refreshes": "capped"}  # of a port's bandwidth
+PALE = 0.45  # what is written
+MANY_SLOTS = 64  # of a table: of one with more the beginning is drawn apart
+WIDTH = 760  # of an axis of time
+LETTERS = 38  # of a stream's name beside it
+LABELS = 300  # points for them, in whatever font
 # A share of the budget from which on a point is not drawn: nobody wants a design so large.
 MOST = 2.0
 
@@ -39,7 +48,8 @@ def _render(chart: Any, label: str) -> str:
             domainColor="var(--line)", labelFontSize=12, titleFontSize=12,
             titleFontWeight="normal", labelLimit=300, titlePadding=8),
         legend=altair.LegendConfig(labelColor="var(--text)", titleColor=LABEL, labelFontSize=12,
-                                   titleFontSize=12, titleFontWeight="normal", labelLimit=300))
+                                   titleFontSize=12, titleFontWeight="normal", labelLimit=300,
+                                   columnPadding=24))
     try:
         svg = vl_convert.vegalite_to_svg(styled.to_dict())
     except (ValueError, RuntimeError, OSError) as error:  # vl-convert's own
@@ -49,11 +59,12 @@ def _render(chart: Any, label: str) -> str:
     return svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
 
 
-def _colours(names: Sequence[str], *others: str) -> altair.Scale:
-    """A colour for each network, and further ones."""
+def _colours(names: Sequence[str], others: Mapping[str, str] | None = None) -> altair.Scale:
+    """A colour for each network, and further ones by what they are for."""
     series = [f"var(--series-{n % SERIES + 1})" for n in range(len(names))]
-    return altair.Scale(domain=[*names, *others], range=series + [
-        f"var(--{other})" for other in others])
+    further = others or {}
+    return altair.Scale(domain=[*names, *further], range=series + [
+        f"var(--{colour})" for colour in further.values()])
 
 
 def resources(report: Mapping[str, Any]) -> str:
@@ -71,6 +82,7 @@ def resources(report: Mapping[str, Any]) -> str:
         if not whole:
             continue
         parts = {name: report["networks"][name][kind] for name in names}
+        parts |= {MEMORY: report["memory"][kind]}
         parts |= {"free": max(0, budget - used), "capped": whole - max(budget, used)}
         start = 0.0
         for name, amount in parts.items():
@@ -79,8 +91,8 @@ def resources(report: Mapping[str, Any]) -> str:
             start += amount
         marks.append({"kind": title, "cap": budget / whole, "text":
                       f"{number(used)} of {number(budget)} ({share(used, budget)})"})
-    others = [part for part in ("free", "capped")
-              if any(row["part"] == part and row["to"] > row["from"] for row in rows)]
+    others = {part: colour for part, colour in PARTS.items()
+              if any(row["part"] == part and row["to"] > row["from"] for row in rows)}
     order = [title for title in KINDS.values() if any(mark["kind"] == title for mark in marks)]
     y = altair.Y("kind:N", sort=order, title=None,
                  axis=altair.Axis(ticks=False, domain=False, labelFontSize=13, labelPadding=8,
@@ -89,7 +101,7 @@ def resources(report: Mapping[str, Any]) -> str:
         height=20, stroke="var(--card)", strokeWidth=1).encode(
         y=y, x2="to:Q", x=altair.X("from:Q", title="share of the device", scale=altair.Scale(
             domain=[0, 1]), axis=altair.Axis(format="%", grid=True, tickCount=10)),
-        color=altair.Color("part:N", scale=_colours(names, *others),
+        color=altair.Color("part:N", scale=_colours(names, others),
                            legend=altair.Legend(title=None, orient="top", symbolType="square",
                                                 symbolStrokeWidth=0)))
     marked = altair.Chart(altair.Data(values=marks))
@@ -155,3 +167,110 @@ def _lower_edge(front: Sequence[Mapping[str, Any]],
             least = part
             edge.append((point["interval_cycles"], part))
     return edge
+
+
+def bandwidth(report: Mapping[str, Any]) -> str:
+    """What each port of the memory gives, and to which stream.
+
+    Parameters
+    ----------
+    report : mapping
+        As in report.json, with a schedule.
+    """
+    schedule, names = report["schedule"], [*report["networks"]]
+    gbps = schedule["word_bytes"] * report["clock_mhz"] / 1e3  # of a word per cycle
+    refreshes = schedule["refresh_cycles"][0] / schedule["refresh_cycles"][1]
+    rows, marks = [], []
+    for index, port in enumerate(schedule["ports"]):
+        title, given = f"port {index}", port["words_per_cycle"]
+        needed = sum(each["rate"] for each in port["streams"])
+        surely = max(needed, sum(each["guaranteed"] for each in port["streams"]))
+        parts = [(each["network"], each["rate"], each["direction"]) for each in port["streams"]]
+        parts += [("spare", surely - needed, "read"),
+                  ("free", max(0.0, given * (1 - refreshes) - surely), "read"),
+                  ("refreshes", given * refreshes, "read")]
+        start = 0.0
+        for part, words, direction in parts:
+            rows.append({"port": title, "part": part, "direction": direction,
+                         "from": start * gbps, "to": (start + words) * gbps})
+            start += words
+        marks.append({"port": title, "end": start * gbps, "text":
+                      f"{number(needed * gbps)} of {number(given * gbps)} GB/s"})
+    others = {part: colour for part, colour in LEFT_OVER.items()
+              if any(row["part"] == part and row["to"] > row["from"] for row in rows)}
+    y = altair.Y("port:N", title=None, axis=altair.Axis(
+        ticks=False, domain=False, labelFontSize=13, labelPadding=8, labelColor="var(--text)"))
+    bars = altair.Chart(altair.Data(values=rows)).mark_bar(
+        height=20, stroke="var(--card)", strokeWidth=1).encode(
+        y=y, x=altair.X("from:Q", title="GB/s", axis=altair.Axis(grid=True, tickCount=8)),
+        x2="to:Q", fillOpacity=_paler(),
+        color=altair.Color("part:N", scale=_colours(names, others), legend=altair.Legend(
+            title=None, orient="top", symbolType="square", symbolStrokeWidth=0)))
+    texts = altair.Chart(altair.Data(values=marks)).mark_text(
+        align="left", dx=12, fontSize=12, color="var(--text)").encode(
+        y=y, x="end:Q", text="text:N")
+    return _render((bars + texts).properties(width=WIDTH, height=34 * len(marks)),
+                   "Bandwidth of the ports by stream")
+
+
+def _paler() -> Any:
+    return altair.condition("datum.direction == 'write'", altair.value(PALE), altair.value(1))
+
+
+def slots(report: Mapping[str, Any], index: int, *, first: int | None = None) -> str:
+    """A port's table on an axis of time: a row for each stream, and one for all.
+
+    Parameters
+    ----------
+    report : mapping
+        As in report.json, with a schedule of tables.
+    index : :class:`int`
+        The port.
+    first : :class:`int`
+        How many slots are drawn, from the first on; all where it is left out.
+    """
+    schedule, names = report["schedule"], [*report["networks"]]
+    port = schedule["ports"][index]
+    times = slot_times(port, schedule["turnaround_cycles"])[:first]
+    end = times[-1][1]
+    titles = ["all", *(f"{k}: {each['name']}" for k, each in enumerate(port["streams"]))]
+    rows = []
+    for k, each in enumerate(port["streams"]):
+        own = [time for time, slot in zip(times, port["table"], strict=False) if slot == k]
+        for start, stop in _runs(own, end / WIDTH):
+            rows += [{"stream": title, "network": each["network"], "direction": each["direction"],
+                      "from": start, "to": stop} for title in ("all", titles[k + 1])]
+    y = altair.Y("stream:N", title=None, scale=altair.Scale(domain=titles), axis=altair.Axis(
+        ticks=False, domain=False, grid=True, labelPadding=8, minExtent=LABELS, maxExtent=LABELS,
+        labelExpr=f"truncate(replace(datum.label, /^[0-9]+: /, ''), {LETTERS}, 'center')",
+        labelColor="var(--text)"))
+    bars = altair.Chart(altair.Data(values=rows)).mark_bar(height=13).encode(
+        y=y, x2="to:Q", fillOpacity=_paler(),
+        x=altair.X("from:Q", title="cycles", scale=altair.Scale(domain=[0, end], nice=False),
+                   axis=altair.Axis(format=",d", grid=False, tickCount=10)),
+        color=altair.Color("network:N", scale=_colours(names), legend=None))
+    return _render(bars.properties(width=WIDTH, height=18 * len(titles)),
+                   f"Slots of port {index}")
+
+
+def slot_times(port: Mapping[str, Any], turnaround: int) -> list[tuple[float, float]]:
+    """When each slot of a table starts and ends at the latest, in cycles of its period: as long as
+    its burst moves, and the turn before it."""
+    table, streams = port["table"], port["streams"]
+    lasts = []
+    for before, k in zip([table[-1], *table], table, strict=False):
+        turned = streams[before]["direction"] != streams[k]["direction"]
+        lasts.append(streams[k]["burst"] / port["words_per_cycle"] + turned * turnaround)
+    ends = [port["period_cycles"] * done / sum(lasts) for done in itertools.accumulate(lasts)]
+    return list(zip([0.0, *ends], ends, strict=False))
+
+
+def _runs(times: Sequence[tuple[float, float]], gap: float) -> list[tuple[float, float]]:
+    """Slots in order, those joined that lie no further apart."""
+    runs: list[tuple[float, float]] = []
+    for start, end in times:
+        if runs and start - runs[-1][1] <= gap:
+            runs[-1] = runs[-1][0], end
+        else:
+            runs.append((start, end))
+    return runs

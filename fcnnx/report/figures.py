@@ -98,9 +98,9 @@ def _point(point: FrontPoint) -> dict[str, Any]:
 
 def _bound(plan: Plan, network: NetworkPlan) -> dict[str, Any]:
     """What keeps a network from being faster: what the next faster foldings need, of what the
-    other networks leave."""
+    other networks and the memory side leave."""
     others = [each.resources for each in plan.networks if each is not network]
-    used = sum(others, Resources())
+    used = sum(others, plan.memory_resources)
     left = {kind: getattr(plan.budget, kind) - getattr(used, kind) for kind in KINDS}
     needs = None if network.faster is None else _point(network.faster)
     short = {} if needs is None else {kind: needs[kind] - left[kind] for kind in KINDS

@@ -43,7 +43,7 @@ def refresh(build: pathlib.Path) -> dict[str, Any]:
         written; both are as they were then.
     """
     planned = json.loads((build / REPORT).read_text(encoding="utf-8"))
-    if "comparison" not in planned:
+    if not {"comparison", "memory"} <= set(planned):
         raise BadInput(Problem(where=str(build / REPORT), reason="The report is of an older "
                                "version of fcnnx.", remedy="Build it again with --force."))
     report = with_measurements(planned, _read(build / SIMULATION), _read(build / SYNTHESIS))

@@ -1,13 +1,14 @@
 """report.html: report.json for people, in one file that needs nothing else."""
 
-import html
 import pathlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from . import charts
 from .drawing import DEEP, pipeline, short_operation
 from .layout import PLUMBING
+from .markup import card, escaped, named, table, table_row
+from .memory import memory
 from .numbers import KINDS, TIMES, number, ratio, share
 
 
@@ -39,43 +40,14 @@ def page(report: Report) -> str:
     title = f"{', '.join(networks)} on {report['board']}"
     sections = [
         _head(report, title), _warnings(report), _summary(report), _resources(report),
-        _partition(report), _comparison(report),
+        _partition(report), memory(report), _comparison(report),
         *(_network(name, row, n, report) for n, (name, row) in enumerate(networks.items())),
         _reproduction(report)]
     return "\n".join([
         "<!DOCTYPE html>", '<html lang="en">', "<head>", '<meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{_text(title)}</title>", f"<style>\n{STYLE.read_text(encoding='utf-8')}</style>",
+        f"<title>{escaped(title)}</title>", f"<style>\n{STYLE.read_text(encoding='utf-8')}</style>",
         "</head>", "<body><main>", *sections, "</main></body>", "</html>", ""])
-
-
-def _text(value: object) -> str:
-    return html.escape(str(value))
-
-
-def _card(title: str, *parts: str) -> str:
-    return "\n".join([f"<h2>{title}</h2>", '<section class="card">', *parts, "</section>"])
-
-
-def _table(heads: Iterable[str], rows: Iterable[str], *, left: int = 1, kind: str = "") -> str:
-    cells = "".join(f'<th{_left(n < left)}>{head}</th>' for n, head in enumerate(heads))
-    return "\n".join([f'<table class="{kind}"><thead><tr>{cells}</tr></thead><tbody>', *rows,
-                      "</tbody></table>"])
-
-
-def _row(cells: Iterable[str], *, left: int = 1, kind: str = "") -> str:
-    row = "".join(f"<td{_left(n < left)}>{cell}</td>" for n, cell in enumerate(cells))
-    return f'<tr class="{kind}">{row}</tr>'
-
-
-def _left(left: bool) -> str:
-    return ' class="text name"' if left else ""
-
-
-def _named(name: str, n: int) -> str:
-    """A network's name, with its colour."""
-    colour = f"var(--series-{n % charts.SERIES + 1})"
-    return f'<span class="dot" style="background:{colour}"></span>{_text(name)}'
 
 
 def _kinds(report: Report) -> list[str]:
@@ -84,14 +56,14 @@ def _kinds(report: Report) -> list[str]:
 
 def _head(report: Report, title: str) -> str:
     planned = " It was only planned: there is no Verilog." if report.get("plan_only") else ""
-    return (f"<h1>{_text(title)}</h1>\n<p class=\"about\">{_text(report['device'])}, clock "
+    return (f"<h1>{escaped(title)}</h1>\n<p class=\"about\">{escaped(report['device'])}, clock "
             f"{number(report['clock_mhz'])} MHz <span class=\"assumed\">assumed: nothing was "
-            f"placed and routed</span>, plan <code>{_text(report['plan'][:16])}</code>."
+            f"placed and routed</span>, plan <code>{escaped(report['plan'][:16])}</code>."
             f"{planned}</p>")
 
 
 def _warnings(report: Report) -> str:
-    warnings = [*_alarms(report), *map(_text, report["warnings"])]
+    warnings = [*_alarms(report), *map(escaped, report["warnings"])]
     if not warnings:
         return ""
     return "\n".join(['<div class="warnings"><h2>Warnings</h2><ul>',
@@ -103,32 +75,36 @@ def _alarms(report: Report) -> Iterator[str]:
     simulation = report["simulation"] or {"networks": {}}
     for name, row in simulation["networks"].items():
         if row["mismatches"]:
-            yield (f'<span class="bad">{_text(name)}: {number(row["mismatches"])} of '
+            yield (f'<span class="bad">{escaped(name)}: {number(row["mismatches"])} of '
                    f"{number(row['values'])} simulated values differ from the golden model."
                    "</span>")
     for row in report["comparison"]:
         exact = row["figure"] in ("interval_cycles", "latency_cycles")
         if exact and row["ratio"] not in (None, 1.0):
-            yield (f'<span class="bad">{_text(row["network"])}: the predicted '
+            yield (f'<span class="bad">{escaped(row["network"])}: the predicted '
                    f"{FIGURES[row['figure']]}, {number(row['predicted'])}, is not the simulated "
                    f"{number(row['simulated'])}.</span>")
+    waited = simulation["memory"]["underruns"] if simulation["networks"] else 0
+    if waited and report["schedule"] and report["schedule"]["policy"] == "cyclic":
+        yield (f'<span class="bad">Engines waited for the memory in {number(waited)} simulated '
+               "cycles, and it is proven for them to wait in none.</span>")
 
 
 def _summary(report: Report) -> str:
     rows = []
     for n, (name, row) in enumerate(report["networks"].items()):
         operators = {stage["name"]: stage["op"] for stage in row["stages"]}
-        rows.append(_row([
-            _named(name, n), number(row["interval_cycles"]), number(row["frames_per_second"]),
+        rows.append(table_row([
+            named(name, n), number(row["interval_cycles"]), number(row["frames_per_second"]),
             number(row["latency_cycles"]), number(row["latency_ms"]),
             number(row["macs"] / 1e6), number(row["multipliers"]),
             f"{row['mac_efficiency']:.0%}", _target(row),
-            f"{_text(row['bottleneck'])} ({operators[row['bottleneck']]})"]))
+            f"{escaped(row['bottleneck'])} ({operators[row['bottleneck']]})"]))
     heads = ["network", "interval<br><small>cycles</small>", "frames/s",
              "latency<br><small>cycles</small>", "latency<br><small>ms</small>",
              "MACs<br><small>millions a frame</small>",
              "multipliers", "at work", "target", "bottleneck"]
-    return _card("Networks", _table(heads, rows, kind="full"), (
+    return card("Networks", table(heads, rows, kind="full"), (
         '<p class="about">Interval: cycles between the last outputs of two frames that follow one '
         "another. Latency: from a frame's first input into an empty engine to its last output. At "
         f"work: MACs / (multipliers {TIMES} interval). All of it is predicted; what was measured "
@@ -144,17 +120,21 @@ def _target(row: Mapping[str, Any]) -> str:
 
 def _resources(report: Report) -> str:
     kinds = _kinds(report)
-    rows = [_row([_named(name, n), *(number(row[kind]) for kind in kinds)])
+    rows = [table_row([named(name, n), *(number(row[kind]) for kind in kinds)])
             for n, (name, row) in enumerate(report["networks"].items())]
+    if any(report["memory"].values()):
+        rows.append(table_row(['<span class="dot memory"></span>memory side', *(
+            number(report["memory"][kind]) for kind in kinds)]))
     for title, key in (("used", "total"), ("budget, after caps and headroom", "budget"),
                        ("device", "available")):
-        rows.append(_row([title, *(number(report[key][kind]) for kind in kinds)], kind="total"))
-    rows.append(_row(["used of the budget", *(
+        rows.append(table_row([title, *(number(report[key][kind]) for kind in kinds)],
+                              kind="total"))
+    rows.append(table_row(["used of the budget", *(
         share(report["total"][kind], report["budget"][kind]) for kind in kinds)]))
-    return _card("Resources", charts.resources(report),
+    return card("Resources", charts.resources(report),
                  '<p class="about">The upright mark is the budget; behind it is what caps and '
                  "headroom forbid.</p>",
-                 _table(["network", *(KINDS[kind] for kind in kinds)], rows))
+                 table(["network", *(KINDS[kind] for kind in kinds)], rows))
 
 
 def _partition(report: Report) -> str:
@@ -167,7 +147,7 @@ def _partition(report: Report) -> str:
     for n, (name, row) in enumerate(networks.items()):
         figures = [number(row["weight"]), number(row["alone_cycles"]),
                    number(row["interval_cycles"]), f"{1 / row['ntt']:.3f}", f"{row['ntt']:.3f}"]
-        rows.append(f'{_row([_named(name, n), *(figures if several else [])])[:-5]}'
+        rows.append(f'{table_row([named(name, n), *(figures if several else [])])[:-5]}'
                     f'<td class="text wide">{_bound(row)}</td></tr>')
     heads[-1] = '<span style="float:left">what binds</span>'
     gap = ("proven best of the plans that were compared" if not optimizer["gap"]
@@ -175,8 +155,8 @@ def _partition(report: Report) -> str:
     if not several:
         gap = "the fastest that was found within the budget" if (
             optimizer["objective"] != "resources") else gap
-    parts = [_table(heads, rows, kind="full"),
-             f"<p>Objective {_text(optimizer['objective'])}: {gap}, in "
+    parts = [table(heads, rows, kind="full"),
+             f"<p>Objective {escaped(optimizer['objective'])}: {gap}, in "
              f"{optimizer['seconds']:.1f} s.</p>"]
     if several:
         parts += [_metrics(metrics)]
@@ -186,7 +166,7 @@ def _partition(report: Report) -> str:
                   "the largest share of the budget that it takes of any one kind of resource. The "
                   "dashed line is the budget. Diamonds are what was chosen, queues included, with "
                   "its interval; steps are a tenth apart, and it can lie between them.</p>"]
-    return _card("How the device is shared" if several else "What binds", *parts)
+    return card("How the device is shared" if several else "What binds", *parts)
 
 
 def _metrics(metrics: Mapping[str, Any]) -> str:
@@ -200,8 +180,8 @@ def _metrics(metrics: Mapping[str, Any]) -> str:
              "(weight<sub>i</sub> / sum of weights)", f"{metrics['fairness_weighted']:.3f}"),
             ("violation rate", "share of frames later than their target",
              f"{metrics['violation_rate']:.1%}")]
-    return _table(["metric", "formula", "value"], [
-        _row([name, formula, value], left=2) for name, formula, value in rows], left=2)
+    return table(["metric", "formula", "value"], [
+        table_row([name, formula, value], left=2) for name, formula, value in rows], left=2)
 
 
 def _bound(row: Mapping[str, Any]) -> str:
@@ -222,13 +202,13 @@ def _bound(row: Mapping[str, Any]) -> str:
 def _comparison(report: Report) -> str:
     rows = []
     for each in report["comparison"]:
-        rows.append(_row([
-            _text(each["network"] or "all"), FIGURES[each["figure"]], _predicted(each),
+        rows.append(table_row([
+            escaped(each["network"] or "all"), FIGURES[each["figure"]], _predicted(each),
             _measured(each, "simulated", report), _measured(each, "synthesised", report),
             "" if each["ratio"] is None else ratio(each["ratio"])], left=2))
     heads = ["network", "figure", "predicted", "simulated", "synthesised",
              "predicted / measured"]
-    return _card("Predicted and measured", _table(heads, rows, left=2),
+    return card("Predicted and measured", table(heads, rows, left=2),
                  *(f"<p class=\"about\">{note}</p>" for note in _notes(report)))
 
 
@@ -258,17 +238,20 @@ def _notes(report: Report) -> Iterator[str]:
         yield "Not simulated: <code>fcnnx simulate</code> proves every value and every cycle."
     else:
         checked = "; ".join(
-            f"{_text(name)}: {number(row['frames'])} frames, {number(row['values'])} values, "
+            f"{escaped(name)}: {number(row['frames'])} frames, {number(row['values'])} values, "
             f"{_mismatches(row['mismatches'])}" for name, row in simulation["networks"].items())
-        yield (f"Simulated in {_text(simulation['simulator'])}, {number(simulation['cycles'])} "
+        yield (f"Simulated in {escaped(simulation['simulator'])}, {number(simulation['cycles'])} "
                f"cycles in {simulation['seconds']:.1f} s. {checked}.")
         if simulation.get("stalls") is not None:
-            yield (f"Both ends stalled at random (seed {_text(simulation['stalls'])}): these "
-                   "cycles are not those that were predicted.")
+            seed = escaped(simulation["stalls"])
+            yield (f"The memory's jitter had the seed {seed}." if report["schedule"] else
+                   f"Both ends stalled at random (seed {seed}): these cycles are not those that "
+                   "were predicted.")
     if synthesis is None:
         yield "Not synthesised: <code>fcnnx synth</code> counts what the Verilog takes."
     else:
-        yield (f"Synthesised with {_text(synthesis['tool'])} for {_text(synthesis['target'])} in "
+        yield (f"Synthesised with {escaped(synthesis['tool'])} for "
+               f"{escaped(synthesis['target'])} in "
                f"{synthesis['seconds']:.1f} s, each distinct module once.")
 
 
@@ -279,8 +262,8 @@ def _mismatches(count: int) -> str:
 
 
 def _network(name: str, row: Mapping[str, Any], n: int, report: Report) -> str:
-    return _card(
-        _named(name, n),
+    return card(
+        named(name, n),
         f"<h3>Pipeline</h3>\n{pipeline(row)}",
         '<p class="about">A box is a stage, with its cycles a frame and its multipliers; its bar '
         f"is the part of the interval in which it works. On the streams: values of a beat {TIMES} "
@@ -304,7 +287,7 @@ def _stages(row: Mapping[str, Any], kinds: list[str]) -> str:
         amounts = (stage["macs"], stage["multipliers"], *(stage[each] for each in kinds),
                    stage["memory_bits"], buffers.get(stage["name"], 0))
         rows.append(
-            f'<tr class="{kind}"><td class="text name">{_text(stage["name"])}</td>'
+            f'<tr class="{kind}"><td class="text name">{escaped(stage["name"])}</td>'
             f'<td class="text">{short_operation(stage["op"])}</td>'
             f'<td class="text wide">{_folding(stage["folding"])}</td>'
             f'<td class="bar"><i style="width:{busy * 100:.1f}%"></i>'
@@ -315,7 +298,7 @@ def _stages(row: Mapping[str, Any], kinds: list[str]) -> str:
     heads = ["stage", "operator", "folding", "interval", "waits", "MACs", "mult.",
              *(KINDS[kind] for kind in kinds), "weights<br><small>bits</small>",
              "window<br><small>bits</small>"]
-    return _table(heads, rows, left=3, kind="full stages")
+    return table(heads, rows, left=3, kind="full stages")
 
 
 def _folding(folding: Mapping[str, Any]) -> str:
@@ -329,19 +312,19 @@ def _folding(folding: Mapping[str, Any]) -> str:
         elif value is True:
             words.append(title)
         elif isinstance(value, str):  # what requantizes: wide DSPs need no word
-            words += [] if value == "wide" else [f"{title} {_text(value)}"]
+            words += [] if value == "wide" else [f"{title} {escaped(value)}"]
         elif value and (name, value) != ("pixels", 1):
             words.append(f"{title} {number(value)}")
     return ", ".join(words)
 
 
 def _ports(row: Mapping[str, Any]) -> str:
-    rows = [_row([_text(port["port"]), _text(port["direction"]), _text(port["tensor"]),
+    rows = [table_row([escaped(port["port"]), escaped(port["direction"]), escaped(port["tensor"]),
                   f" {TIMES} ".join(map(str, port["shape"])), ", ".join(map(str, port["axes"])),
                   f"{port['width']} {'signed' if port['signed'] else 'unsigned'}",
                   number(port["lanes"]), number(port["pixels"])], left=3)
             for port in row["ports"]]
-    return _table(["port", "direction", "tensor", "shape", "axes", "bits of a value", "lanes",
+    return table(["port", "direction", "tensor", "shape", "axes", "bits of a value", "lanes",
                    "pixels"], rows, left=3)
 
 
@@ -350,14 +333,14 @@ def _reproduction(report: Report) -> str:
     if found is None:
         return ""
     commands = [found["command"], "fcnnx simulate DIR", "fcnnx synth DIR"]
-    versions = ", ".join(f"{_text(name)} {_text(version)}"
+    versions = ", ".join(f"{escaped(name)} {escaped(version)}"
                          for name, version in found["versions"].items())
-    models = "".join(f"<dt>{_text(name)}</dt><dd><code>{_text(model['file'])}</code>, SHA-256 "
-                     f"<code>{_text(model['sha256'])}</code></dd>"
+    models = "".join(f"<dt>{escaped(name)}</dt><dd><code>{escaped(model['file'])}</code>, SHA-256 "
+                     f"<code>{escaped(model['sha256'])}</code></dd>"
                      for name, model in found["models"].items())
-    return _card(
-        "How to reproduce it", f"<pre>{_text(chr(10).join(commands))}</pre>",
-        f"<dl><dt>plan</dt><dd><code>{_text(report['plan'])}</code></dd>{models}"
+    return card(
+        "How to reproduce it", f"<pre>{escaped(chr(10).join(commands))}</pre>",
+        f"<dl><dt>plan</dt><dd><code>{escaped(report['plan'])}</code></dd>{models}"
         f"<dt>versions</dt><dd>{versions}</dd></dl>",
         '<p class="about">DIR is the folder of this file. The same plan always gives the same '
         "Verilog, byte for byte. Every figure of this page is in <code>report.json</code>.</p>")

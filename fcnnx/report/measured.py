@@ -32,14 +32,17 @@ def with_measurements(report: Mapping[str, Any], simulation: Mapping[str, Any] |
 
 def _cycles(report: Mapping[str, Any],
             simulation: Mapping[str, Any] | None) -> Iterator[dict[str, Any]]:
-    free_running = simulation is None or simulation.get("stalls") is None
+    # Tables hold whatever the jitter; ports that serve in turn promise no cycle.
+    schedule = report["schedule"]
+    exact = (schedule["policy"] == "cyclic" if schedule
+             else simulation is None or simulation.get("stalls") is None)
     for name, network in report["networks"].items():
         found = (simulation or {"networks": {}})["networks"].get(name, {})
         for key in CYCLES:
             # Without an interval, which takes several frames, there is no efficiency either.
             known = found.get(key) if found.get("interval_cycles") or key != CYCLES[2] else None
             row = _row(name, key, network[key], simulated=known)
-            yield row if free_running else row | {"ratio": None}
+            yield row if exact else row | {"ratio": None}
 
 
 def _amounts(report: Mapping[str, Any],

@@ -46,8 +46,10 @@ def show_report(report: Mapping[str, Any], folder: pathlib.Path, *, stages: bool
         table.add_row(name, *(number(row[key]) for key in (
             "interval_cycles", "latency_cycles", "frames_per_second", "ntt", "multipliers",
             *kinds)))
-    table.add_section()
     blank = [""] * 5
+    if report["schedule"]:
+        table.add_row("memory side", *blank, *(number(report["memory"][kind]) for kind in kinds))
+    table.add_section()
     table.add_row("total", *blank, *(number(report["total"][kind]) for kind in kinds))
     table.add_row("budget", *blank, *(number(report["budget"][kind]) for kind in kinds))
     table.add_row("used", *blank, *(_share(report, kind) for kind in kinds))
@@ -59,6 +61,8 @@ def show_report(report: Mapping[str, Any], folder: pathlib.Path, *, stages: bool
             f"{name}: {number(row['macs'] / 1e6)} million multiply-accumulates a frame, "
             f"multipliers at work {efficiency:.0%}; its bottleneck is {row['bottleneck']} "
             f"({operators[row['bottleneck']]})."), soft_wrap=True)
+    if report["schedule"]:
+        console.print(_memory(report), soft_wrap=True)
     if len(report["networks"]) > 1:
         metrics = report["metrics"]
         console.print(f"STP {metrics['stp']:.3f}, ANTT {metrics['antt']:.3f}, fairness "
@@ -78,6 +82,22 @@ def show_report(report: Mapping[str, Any], folder: pathlib.Path, *, stages: bool
 def _share(report: Mapping[str, Any], kind: str) -> str:
     budget = report["budget"][kind]
     return f"{report['total'][kind] / budget:.0%}" if budget else ""
+
+
+def _memory(report: Mapping[str, Any]) -> str:
+    """What crosses the memory, of what it gives, and how."""
+    schedule = report["schedule"]
+    ports = schedule["ports"]
+    used = (f"Memory: {number(report['total']['dram_gbps'])} of "
+            f"{number(report['budget']['dram_gbps'])} GB/s, {schedule['utilisation']:.1%} of what "
+            f"refreshes leave, through {len(ports)} port{'s' if len(ports) > 1 else ''} of "
+            f"{8 * schedule['word_bytes']} bits")
+    if schedule["policy"] == "round-robin":
+        return f"{used}, served in turn; nothing is proven."
+    slots = max(len(port["table"]) for port in ports)
+    return (f"{used}; tables of {number(slots)} slots or fewer, walked in "
+            f"{number(schedule['period_cycles'])} cycles at most. No queue runs dry, or full: "
+            "proven.")
 
 
 def _show_stages(console: Console, report: Mapping[str, Any]) -> None:
@@ -117,6 +137,13 @@ def show_simulation(simulation: Mapping[str, Any], report: Mapping[str, Any]) ->
                       number(row["latency_cycles"]), number(predicted["latency_cycles"]),
                       "" if measured is None else f"{row['mac_efficiency']:.0%}")
     console.print(table)
+    if report["schedule"]:
+        memory = simulation["memory"]
+        console.print(
+            f"Memory: {number(memory['bytes'] / 1e6)} million bytes, {memory['utilisation']:.1%} "
+            f"of what refreshes leave (planned {report['schedule']['utilisation']:.1%}, in steady "
+            f"state); engines waited for it in {number(memory['underruns'])} cycles.",
+            soft_wrap=True)
     console.print(f"{number(simulation['cycles'])} cycles in {simulation['simulator']}, "
                   f"{simulation['seconds']:.1f} s.")
 

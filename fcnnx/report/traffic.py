@@ -3,6 +3,7 @@
 from typing import Any
 
 from fcnnx.plan import Plan
+from fcnnx.schedule import StreamSchedule
 
 
 __all__ = ["dram_bytes", "schedule"]
@@ -18,31 +19,40 @@ def dram_bytes(plan: Plan, network: str) -> int:
 
 
 def schedule(plan: Plan) -> dict[str, Any] | None:
-    """How the memory's ports serve their streams; None where there is no memory."""
-    memory, found = plan.accelerator.memory, plan.schedule
-    if memory is None or found is None or plan.memory is None:
+    """How the memory's ports serve their streams; None where there is no memory.
+
+    ``words_per_cycle`` are what the memory gives, or a port, refreshes not taken off;
+    ``utilisation`` is the share of it that is used outside of them, as simulations measure it.
+    """
+    memory, found, timing = plan.accelerator.memory, plan.schedule, plan.memory
+    if memory is None or found is None or timing is None:
         return None
     ports = [port for port in found.ports if port.streams]
     return {
         "policy": "cyclic" if any(port.table for port in ports) else "round-robin",
         "period_cycles": max(port.period for port in ports),
-        "utilisation": found.utilisation,
+        "utilisation": sum(map(_rate, found.streams)) / timing.derated,
         "word_bytes": memory.axi.word_bytes,
-        "words_per_cycle": plan.memory.words_per_cycle,
-        "latency_cycles": [plan.memory.latency, plan.memory.latency + plan.memory.jitter],
-        "refresh_cycles": [plan.memory.refresh_cycles, plan.memory.refresh_interval],
+        "words_per_cycle": timing.words_per_cycle,
+        "latency_cycles": [timing.latency, timing.latency + timing.jitter],
+        "refresh_cycles": [timing.refresh_cycles, timing.refresh_interval],
+        "turnaround_cycles": timing.turnaround,
         "paces": {engine.engine: engine.pace for engine in memory.engines},
         "buffers": {engine.engine: engine.buffers for engine in memory.engines},
         "ports": [{
             "period_cycles": port.period, "outstanding": port.outstanding,
-            "table": list(port.table),
+            "words_per_cycle": timing.share, "table": list(port.table),
             "streams": [{
                 "name": each.name, "network": each.network, "direction": each.direction,
                 "burst": each.burst, "slots": each.slots, "places": each.places,
                 "words_per_frame": each.words, "interval_cycles": each.interval,
-                "latency_cycles": each.latency,
-                "rate": each.words / each.interval if each.interval else 0.0,
+                "latency_cycles": each.latency, "rate": _rate(each),
                 "guaranteed": each.guaranteed} for each in port.streams],
         } for port in ports],
         "proven": list(found.checked),
     }
+
+
+def _rate(stream: StreamSchedule) -> float:
+    """Words per cycle that its network takes; 0 of what is read once."""
+    return stream.words / stream.interval if stream.interval else 0.0

@@ -58,7 +58,7 @@ def _planned():
         "budget": {"dsp": 44, "bram18": 280, "uram": 0, "lut": 53200, "ff": 106400,
                    "dram_gbps": 4.2},
         "available": {"dsp": 220, "bram18": 280, "uram": 0, "lut": 53200, "ff": 106400},
-        "schedule": None,
+        "memory": dict.fromkeys(KINDS, 0), "schedule": None,
         "metrics": {"stp": 1.618, "stp_fps": 202265.4, "antt": 1.236, "fairness": 0.999,
                     "fairness_weighted": 0.998, "violation_rate": 0.0},
         "optimizer": {"objective": "throughput", "gap": 0.0, "seconds": 1.2},
@@ -74,6 +74,36 @@ def planned_text():
 def planned(planned_text):
     """What is in report.json before anything is measured, but for the keys of measurements."""
     return copy.deepcopy(json.loads(planned_text))
+
+
+def _at_port(name, direction, burst, slots, places, rate):
+    return {"name": name, "network": name[0], "direction": direction, "burst": burst,
+            "slots": slots, "places": places, "words_per_frame": 618, "interval_cycles": 1236,
+            "latency_cycles": 222, "rate": rate, "guaranteed": slots * burst / 2000}
+
+
+@pytest.fixture
+def with_memory(planned):
+    """The same, of networks that reach a memory: two ports, of 80 slots and of one."""
+    ports = [[_at_port("a x <0>", "read", 16, 60, 96, 0.4),
+              _at_port("b y", "write", 8, 19, 24, 0.05),
+              _at_port("b load", "read", 16, 1, 32, 0.0)],
+             [_at_port("b x", "read", 16, 50, 64, 0.3)]]
+    tables = [[0, 0, 0, 1] * 19 + [0, 0, 0, 2], [0]]
+    schedule = {
+        "policy": "cyclic", "period_cycles": 2000, "utilisation": 0.4, "word_bytes": 8,
+        "words_per_cycle": 3.78, "latency_cycles": [19, 44], "refresh_cycles": [44, 975],
+        "turnaround_cycles": 5, "paces": {"a": 1236, "b": 1236}, "buffers": {"a": 4, "b": 8},
+        "ports": [{"period_cycles": 2000, "outstanding": 95, "words_per_cycle": 0.945,
+                   "table": table, "streams": streams}
+                  for table, streams in zip(tables, ports, strict=True)],
+        "proven": ["port 0: 80 slots <fit>", "all: 0.75 of 3.6 words per cycle"]}
+    memory = {"dsp": 0, "bram18": 5, "uram": 0, "lut": 4321, "ff": 3210}
+    for kind, amount in memory.items():
+        planned["total"][kind] += amount
+    planned["total"]["dram_gbps"] = 0.75
+    planned["budget"]["dram_gbps"] = 3.78
+    return planned | {"memory": memory, "schedule": schedule}
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ REPORT = {
     "networks": {"a": NETWORK, "b": NETWORK}, "total": AMOUNTS,
     "budget": {kind: 2 * amount for kind, amount in AMOUNTS.items()},
     "metrics": {"stp": 1.333, "stp_fps": 250000.0, "antt": 1.5, "fairness": 1.0},
+    "schedule": None,
     "optimizer": {"objective": "throughput", "gap": 0.012, "seconds": 1.25},
     "warnings": ["a: Something [b]odd[/b]."]}
 
@@ -50,6 +51,28 @@ def test_simulation(capsys):
     assert lines[1].split() == ["a", "8", "800", "3", "one", "frame", "1,000", "1,500", "1,500"]
     assert lines[2].split() == ["b", "8", "800", "3", "1,001", "1,000", "1,500", "1,500", "90%"]
     assert lines[3] == "12,345 cycles in verilator, 2.0 s."
+
+
+def test_memory(capsys):
+    memory = {kind: 3 * amount for kind, amount in AMOUNTS.items()}
+    schedule = {"policy": "cyclic", "period_cycles": 7373, "utilisation": 0.26, "word_bytes": 8,
+                "ports": [{"table": [0, 1, 0]}, {"table": [0]}]}
+    report = REPORT | {"memory": memory, "schedule": schedule, "total": AMOUNTS | {
+        "dram_gbps": 0.94}, "budget": AMOUNTS | {"dram_gbps": 3.78}}
+    terminal.show_report(report, "build/a_b")
+    output = capsys.readouterr().out
+    row = next(line for line in output.splitlines() if line.startswith("memory side"))
+    assert row.split() == ["memory", "side", "24", "12", "3,000", "3,600"]
+    assert ("Memory: 0.94 of 3.78 GB/s, 26.0% of what refreshes leave, through 2 ports of 64 bits; "
+            "tables of 3 slots or fewer, walked in 7,373 cycles at most. No queue runs dry, or "
+            "full: proven.") in output
+    terminal.show_report(report | {"schedule": schedule | {"policy": "round-robin"}}, "build/a_b")
+    assert "served in turn; nothing is proven." in capsys.readouterr().out
+    terminal.show_simulation({"simulator": "verilator", "seconds": 2.0, "cycles": 12345,
+                              "networks": {}, "memory": {"bytes": 2_963_064, "utilisation": 0.1069,
+                                                         "underruns": 7}}, report)
+    assert ("Memory: 2.96 million bytes, 10.7% of what refreshes leave (planned 26.0%, in steady "
+            "state); engines waited for it in 7 cycles.") in capsys.readouterr().out
 
 
 def test_steps_without_a_terminal(capsys):
