@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from fcnnx.hdl.system import MemorySystem
 from fcnnx.plan import Plan
 from fcnnx.schedule import StreamSchedule
 
@@ -22,7 +23,8 @@ def schedule(plan: Plan) -> dict[str, Any] | None:
     """How the memory's ports serve their streams; None where there is no memory.
 
     ``words_per_cycle`` are what the memory gives, or a port, refreshes not taken off;
-    ``utilisation`` is the share of it that is used outside of them, as simulations measure it.
+    ``utilisation`` is the share of it that is used outside of them, as simulations measure it;
+    ``images`` say which part of dram.bin is behind each network's base address of weights.
     """
     memory, found, timing = plan.accelerator.memory, plan.schedule, plan.memory
     if memory is None or found is None or timing is None:
@@ -39,6 +41,7 @@ def schedule(plan: Plan) -> dict[str, Any] | None:
         "turnaround_cycles": timing.turnaround,
         "paces": {engine.engine: engine.pace for engine in memory.engines},
         "buffers": {engine.engine: engine.buffers for engine in memory.engines},
+        "images": _images(memory),
         "ports": [{
             "period_cycles": port.period, "outstanding": port.outstanding,
             "words_per_cycle": timing.share, "table": list(port.table),
@@ -51,6 +54,16 @@ def schedule(plan: Plan) -> dict[str, Any] | None:
         } for port in ports],
         "proven": list(found.checked),
     }
+
+
+def _images(memory: MemorySystem) -> dict[str, dict[str, int]]:
+    """Offset and bytes of each network's part of the image: one after the other."""
+    images, offset = {}, 0
+    for engine in memory.engines:
+        count = memory.weight_bytes(engine)
+        images[engine.engine] = {"offset": offset, "bytes": count}
+        offset += count
+    return images
 
 
 def _rate(stream: StreamSchedule) -> float:
