@@ -15,6 +15,7 @@ __all__ = ["Places", "ample_places", "size_queues"]
 
 
 LEAST_FRAMES = 4
+LARGE = 500_000  # beats of a frame on all streams, with which each try takes a second or more
 
 Places = Mapping[str, tuple[int, ...]]
 
@@ -23,7 +24,8 @@ def size_queues(make: Callable[[Places], Engine]) -> tuple[Engine, EngineTiming]
     """The engine with the shortest queues that cost neither interval nor latency.
 
     Each branch is bisected in turn, to a place, all others finite: timing is monotone in every
-    depth.
+    depth. In large engines it is as deep as what the branch was seen to hold, or twice that and so
+    on, and is left at that.
 
     Parameters
     ----------
@@ -43,7 +45,8 @@ def size_queues(make: Callable[[Places], Engine]) -> tuple[Engine, EngineTiming]
         ideal.solve_frame()
     search = _Search(make, ample, ideal)
     search.shorten(_held(make(ample), ideal.interval))
-    for name, depths in ample.items():
+    beats = sum(shortest.shape(source).beats for source in shortest.sources)
+    for name, depths in ample.items() if beats < LARGE else ():
         for branch in range(len(depths)):
             search.bisect(name, branch)
     return search.solver.engine, search.solver.result()

@@ -31,6 +31,9 @@ MIXES = (0.2, 0.4, 0.6, 0.8)  # of the DSPs that make all products
 LEANINGS = tuple({**leaning, **blocks} for blocks in (NO_LEANING, SPARES_BLOCKS) for leaning in (
     NO_LEANING, {"dsp": 2.5}, {"dsp": 8.0}, {"dsp": 40.0}, {"lut": 2.5}, SPARES_LUTS))
 MEMORY_LEANINGS: tuple[Mapping[str, float], ...] = ({WORDS: 8.0}, {WORDS: 40.0}, {WORDS: 0.1})
+# With a memory, networks may be large: points lie farther apart, those of so many times the
+# fastest's interval most, and what is between is tried once the others are known.
+NEAR, NEAR_RATIO, FAR_RATIO = 8, 1.02, 1.1
 FINE = 1.01  # of intervals that are tried where it is words that a frame takes long for
 
 
@@ -142,7 +145,11 @@ def front(chooser: Chooser, budget: Resources, *, fastest_interval: int,
             for each in (selection, *_mixed(chooser, selection, budget, leaning)):
                 held = paced(each, budget)
                 found.setdefault((held.interval, *chooser.amounts(held).tolist()), held)
-            limit = max(min(selection.interval - 1, int(selection.interval / ratio)),
+            step = ratio
+            if chooser.memory is not None:
+                near = selection.interval <= NEAR * fastest_interval
+                step = max(ratio, NEAR_RATIO if near else FAR_RATIO)
+            limit = max(min(selection.interval - 1, int(selection.interval / step)),
                         min(fastest_interval, selection.interval - 1))
     return _undominated(found)
 
