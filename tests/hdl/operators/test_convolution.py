@@ -81,7 +81,8 @@ def test_weights_in_block_ram():
     chosen = [spec for spec in offered if spec.block_weights]
     assert 0 < len(chosen) < len(offered) / 2
     device = get("zedboard").device
-    for spec in chosen:
+    # Requantizers of look-up tables are offered with one of both alone.
+    for spec in (each for each in chosen if each.scaling == "wide"):
         other = dataclasses.replace(spec, block_weights=False)
         assert other in offered
         assert spec.resources(device).lut < other.resources(device).lut
