@@ -12,10 +12,11 @@ from amaranth.lib.wiring import In, Out
 from ..device import Device, Resources
 from ..memories import Load, LoadedMemory, chain_loads
 from ..multiplier import LATENCY, dsp_product, lut_product, with_carry
+from .window import delayed
 
 
-__all__ = ["RowPair", "adder_tree", "input_cost", "join_fields", "product_cost", "tree_cost",
-           "tree_levels"]
+__all__ = ["RowPair", "adder_tree", "input_cost", "join_fields", "pair_cost", "pair_sums",
+           "product_cost", "tree_cost", "tree_levels"]
 
 
 def tree_levels(terms: int) -> int:
@@ -113,6 +114,67 @@ def row_kind(kind: str, rows: int) -> str:
     return "dsp" if kind == "packed" and rows == 1 else kind
 
 
+def pair_cost(*, rows: int, columns: int, acc_width: int, kind: str, device: Device) -> Resources:
+    """What :func:`pair_sums` takes."""
+    kind = row_kind(kind, rows)
+    cost = product_cost(kind, device) * (columns * (1 if kind == "packed" else rows))
+    cost += input_cost(kind, columns, device)
+    # Where no DSP takes them in, a product's registers are there.
+    before = 2 if kind != "lut" and device.family != "xc7" else 0
+    for row in range(rows):
+        # The upper half of a packed product is a bit wider, and waits for the lower one's sign.
+        upper = kind == "packed" and row
+        cost += tree_cost(columns, 17 if upper else 16, device, before)
+        cost += sum_cost(acc_width, device) + Resources(ff=columns if upper else 0)
+    return cost
+
+
+def pair_sums(m, o: Value, x: Value, word: Value, first: Value, *, rows: int, acc_width: int,
+              kind: str) -> None:
+    """Drive the sums of one or two rows of weights times vectors, :meth:`RowPair.latency` cycles
+    after the last vector of each.
+
+    Parameters
+    ----------
+    o : rows * acc_width bits
+        The sums, the first row's in the lowest bits.
+    x : signed bytes, the first in the lowest bits
+        A step's vector.
+    word : as :meth:`RowPair.pack` gives it
+        Its weights, a cycle later.
+    first : a bit
+        With a vector: the first of a sum.
+    rows, acc_width, kind
+        As in :class:`RowPair`; of one row, no packed ones.
+    """
+    columns = len(x) // 8
+    operand = Signal(8 * columns, name="x", reset_less=True)
+    m.d.sync += operand.eq(x)
+    products = [_products(m, k, operand.word_select(k, 8).as_signed(),
+                          word.word_select(k, len(word) // columns), rows, kind)
+                for k in range(columns)]
+    starts = delayed(m, "first", first, RowPair.latency(columns) - 1)[-1]
+    for row in range(rows):
+        carried = [carry for carry in (each[row][1] for each in products) if carry is not None]
+        total, carries = adder_tree(m, f"row_{row}", [each[row][0] for each in products], carried)
+        sum_ = Signal(signed(acc_width), name=f"acc_{row}", reset_less=True)
+        before = Mux(starts, 0, sum_)
+        m.d.sync += sum_.eq(with_carry(before, total, *carries) if carries else before + total)
+        m.d.comb += o.word_select(row, acc_width).eq(sum_)
+
+
+def _products(m, k: int, x: Value, word: Value, rows: int,
+              kind: str) -> list[tuple[Value, Value | None]]:
+    """For each row its product, and a carry that belongs to it; two cycles after x."""
+    if kind != "packed":
+        make = lut_product if kind == "lut" else dsp_product
+        return [(make(m, f"product_{row}_{k}", x, word.word_select(row, 8).as_signed()), None)
+                for row in range(rows)]
+    both = Cat(word[:8], word[7].replicate(8), word[8:17]).as_signed()
+    product = dsp_product(m, f"product_{k}", x, both)
+    return [(product[:16].as_signed(), None), (product[16:].as_signed(), product[15])]
+
+
 class RowPair(wiring.Component):
     """One or two rows of a matrix times a vector, a part of the columns in each step.
 
@@ -190,17 +252,8 @@ class RowPair(wiring.Component):
     def cost(*, rows: int, columns: int, depth: int, acc_width: int, kind: str, device: Device,
              block: bool = False) -> Resources:
         """What it takes."""
-        kind = row_kind(kind, rows)
-        shared = 1 if kind == "packed" else rows
-        cost = product_cost(kind, device) * (columns * shared)
-        cost += input_cost(kind, columns, device)
-        # Where no DSP takes them in, a product's registers are there.
-        before = 2 if kind != "lut" and device.family != "xc7" else 0
-        for row in range(rows):
-            # The upper half of a packed product is a bit wider, and waits for the lower one's sign.
-            upper = kind == "packed" and row
-            cost += tree_cost(columns, 17 if upper else 16, device, before)
-            cost += sum_cost(acc_width, device) + Resources(ff=columns if upper else 0)
+        cost = pair_cost(rows=rows, columns=columns, acc_width=acc_width, kind=kind,
+                         device=device)
         count = max(1, (depth - 1).bit_length())
         cost += Resources(lut=count // 2 + 2, ff=count)
         width = RowPair.word_width(rows=rows, columns=columns, kind=kind)
@@ -219,35 +272,9 @@ class RowPair(wiring.Component):
             m.d.sync += address.eq(Mux(address == self._depth - 1, 0, address + 1))
         m.d.comb += weights.r_addr.eq(address)
 
-        x = Signal(8 * columns, reset_less=True)
-        m.d.sync += x.eq(self.x)
-        products = [self._products(m, k, x.word_select(k, 8).as_signed(),
-                                   weights.r_data.word_select(k, width // columns))
-                    for k in range(columns)]
-        first = self.first
-        for k in range(self.latency(columns) - 1):
-            delayed = Signal(name=f"first_{k + 1}", reset_less=True)
-            m.d.sync += delayed.eq(first)
-            first = delayed
-        for row in range(rows):
-            total, carries = adder_tree(m, f"row_{row}", [each[row][0] for each in products],
-                                        [each[row][1] for each in products if each[row][1]
-                                         is not None])
-            sum_ = Signal(signed(self._acc_width), name=f"acc_{row}", reset_less=True)
-            before = Mux(first, 0, sum_)
-            m.d.sync += sum_.eq(with_carry(before, total, *carries) if carries else before + total)
-            m.d.comb += self.o.word_select(row, self._acc_width).eq(sum_)
+        pair_sums(m, self.o, self.x, weights.r_data, self.first, rows=rows,
+                  acc_width=self._acc_width, kind=self._kind)
         return m
-
-    def _products(self, m, k: int, x: Value, word: Value) -> list[tuple[Value, Value | None]]:
-        """For each row its product, and a carry that belongs to it; two cycles after x."""
-        if self._kind != "packed":
-            make = lut_product if self._kind == "lut" else dsp_product
-            return [(make(m, f"product_{row}_{k}", x, word.word_select(row, 8).as_signed()),
-                     None) for row in range(self._rows)]
-        both = Cat(word[:8], word[7].replicate(8), word[8:17]).as_signed()
-        product = dsp_product(m, f"product_{k}", x, both)
-        return [(product[:16].as_signed(), None), (product[16:].as_signed(), product[15])]
 
 
 def join_fields(fields: np.ndarray, width: int) -> list[int]:

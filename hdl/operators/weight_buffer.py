@@ -8,10 +8,9 @@ from amaranth.lib.wiring import In, Out
 
 from ..device import Device, Resources
 from ..memories import DualPortMemory
-from ..multiplier import LATENCY, dsp_product, lut_product, with_carry
 from ..operator import StreamShape
 from .beats import count_steps
-from .matvec import adder_tree, input_cost, product_cost, sum_cost, tree_cost, tree_levels
+from .matvec import RowPair, pair_cost, pair_sums
 from .window import delayed
 
 
@@ -132,7 +131,6 @@ class StreamedPair(wiring.Component):
 
     def __init__(self, *, rows: int, columns: int, steps: int, acc_width: int, kind: str):
         self._rows = rows
-        self._columns = columns
         self._steps = steps
         self._acc_width = acc_width
         self._kind = kind
@@ -142,29 +140,15 @@ class StreamedPair(wiring.Component):
             "w_en": In(1), "w_data": In(self.word_width(rows=rows, columns=columns, kind=kind)),
         })
 
-    @staticmethod
-    def latency(columns: int) -> int:
-        """Cycles from a vector to its sum: operands, product, tree, accumulator."""
-        return 2 + LATENCY + tree_levels(columns)
-
-    @staticmethod
-    def word_width(*, rows: int, columns: int, kind: str) -> int:
-        """Bits of the weights of a step."""
-        return columns * (17 if kind == "packed" else 8 * rows)
+    latency = staticmethod(RowPair.latency)
+    word_width = staticmethod(RowPair.word_width)
 
     @classmethod
     def cost(cls, *, rows: int, columns: int, steps: int, acc_width: int, kind: str,
              device: Device) -> Resources:
         """What it takes."""
-        cost = product_cost(kind, device) * (columns * (1 if kind == "packed" else rows))
-        cost += input_cost(kind, columns, device)
-        # Where no DSP takes them in, a product's registers are there.
-        before = 2 if kind != "lut" and device.family != "xc7" else 0
-        for row in range(rows):
-            # The upper half of a packed product is a bit wider, and waits for the lower one's sign.
-            upper = kind == "packed" and row
-            cost += tree_cost(columns, 17 if upper else 16, device, before)
-            cost += sum_cost(acc_width, device) + Resources(ff=columns if upper else 0)
+        cost = pair_cost(rows=rows, columns=columns, acc_width=acc_width, kind=kind,
+                         device=device)
         count = (2 * steps - 1).bit_length()
         cost += Resources(lut=2 * count + 2, ff=2 * count + 1)
         width = cls.word_width(rows=rows, columns=columns, kind=kind)
@@ -172,7 +156,7 @@ class StreamedPair(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        rows, columns, steps = self._rows, self._columns, self._steps
+        steps = self._steps
         m.submodules.weights = weights = DualPortMemory(width=len(self.w_data), depth=2 * steps)
         written, _ = count_steps(m, "w_address", self.w_en, 2 * steps)
         address = Signal(range(2 * steps))
@@ -183,28 +167,6 @@ class StreamedPair(wiring.Component):
         m.d.comb += [weights.w_en.eq(self.w_en), weights.w_addr.eq(written),
                      weights.w_data.eq(self.w_data), weights.r_addr.eq(address)]
 
-        x = Signal(8 * columns, reset_less=True)
-        m.d.sync += x.eq(self.x)
-        width = len(self.w_data) // columns
-        products = [self._products(m, k, x.word_select(k, 8).as_signed(),
-                                   weights.r_data.word_select(k, width)) for k in range(columns)]
-        first = delayed(m, "first", self.first, self.latency(columns) - 1)[-1]
-        for row in range(rows):
-            total, carries = adder_tree(m, f"row_{row}", [each[row][0] for each in products],
-                                        [each[row][1] for each in products if each[row][1]
-                                         is not None])
-            sum_ = Signal(signed(self._acc_width), name=f"acc_{row}", reset_less=True)
-            before = Mux(first, 0, sum_)
-            m.d.sync += sum_.eq(with_carry(before, total, *carries) if carries else before + total)
-            m.d.comb += self.o.word_select(row, self._acc_width).eq(sum_)
+        pair_sums(m, self.o, self.x, weights.r_data, self.first, rows=self._rows,
+                  acc_width=self._acc_width, kind=self._kind)
         return m
-
-    def _products(self, m, k: int, x: Value, word: Value) -> list[tuple[Value, Value | None]]:
-        """For each row its product, and a carry that belongs to it."""
-        if self._kind == "packed":
-            both = Cat(word[:8], word[7].replicate(8), word[8:17]).as_signed()
-            product = dsp_product(m, f"product_{k}", x, both)
-            return [(product[:16].as_signed(), None), (product[16:].as_signed(), product[15])]
-        make = lut_product if self._kind == "lut" else dsp_product
-        return [(make(m, f"product_{row}_{k}", x, word.word_select(row, 8).as_signed()), None)
-                for row in range(self._rows)]
