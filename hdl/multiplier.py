@@ -66,7 +66,7 @@ class LutProduct(wiring.Component):
 def scaling_latency(kind: str, width: int) -> int:
     """Cycles of :func:`scaled_by` for a value of so many bits."""
     if kind == "lut":
-        return math.ceil(width / 4) + 1
+        return math.ceil(width / 4) + 2
     return 3 if kind == "narrow" and width > NARROW else 2
 
 
@@ -81,8 +81,8 @@ def scaling_cost(kind: str, width: int, device: Device, scale: int = SCALE, *,
         later = max(0, rows - 3)  # bits in shift registers of look-up tables
         delayed = 0 if constant else scale * (rows - 1)
         return Resources(lut=(scale - 2 if constant else scale + 4) * pairs + product - 2 * rows
-                         + 8 * later,
-                         ff=(scale + 3) * pairs + product + delayed - 9 * later)
+                         + 8 * later + 3,
+                         ff=(scale + 3) * pairs + product + delayed - 9 * later + scale + 14)
     dsp = Resources(dsp=device.dsps(width, scale + 1))
     if kind == "narrow":
         if width <= NARROW and scale < NARROW:
@@ -169,7 +169,13 @@ def _scaled_lut(m, name, x, scale):
     low = _chain(m, f"{name}_low", digits, scales, range(rows))
     high = _chain(m, f"{name}_high", digits, scales, range(rows, pairs))
     kept, carried = _split(low, 2 * rows)
-    return _held(m, name, Cat(kept, carried + high)[:len(x) + len(scale)].as_signed())
+    # In two halves, a cycle each: the carries of all of it are the longest path of a stage.
+    half = (len(x) + len(scale) - 2 * rows) // 2
+    carried = Cat(carried, carried[-1].replicate(max(0, half + 1 - len(carried))))
+    first = _held(m, f"{name}_first", Cat(kept, carried[:half] + high[:half]))
+    second = with_carry(_held(m, f"{name}_carried", carried[half:]).as_signed(),
+                        _held(m, f"{name}_high", high[half:]).as_signed(), first[-1])
+    return _held(m, name, Cat(first[:-1], second)[:len(x) + len(scale)].as_signed())
 
 
 def _chain(m, name, digits, scales, pairs):
