@@ -55,6 +55,7 @@ class Accelerator:
     name : :class:`str`
     models : names of example models
     board : :class:`str`
+    io : what inputs and outputs are
     options : further words of ``fcnnx build``
     simulated : whether it runs
     synthesised : whether Yosys counts what it takes
@@ -67,6 +68,7 @@ class Accelerator:
     name: str
     models: tuple[str, ...]
     board: str = "zedboard"
+    io: str = "stream"
     options: tuple[str, ...] = ()
     simulated: bool = True
     synthesised: bool = False
@@ -82,7 +84,7 @@ class Accelerator:
     @property
     def words(self) -> list[str]:
         return ["build", "--models", *(f"build/models/{model}" for model in self.models),
-                "--board", self.board, *self.options,
+                "--board", self.board, "--io", self.io, *self.options,
                 "--out", str(self.folder.relative_to(ROOT))]
 
     def measure(self, record: Record) -> None:
@@ -191,7 +193,7 @@ class Faces:
         folder, patches, truth = BUILDS / self.name, *faces.labelled(mtcnn.SIDES["rnet"])
         shutil.rmtree(folder, ignore_errors=True)
         words = ["build", "--models", "build/models/rnet.onnx", "--board", "zedboard",
-                 "--calibration", "rnet=build/models/faces24.npz",
+                 "--io", "stream", "--calibration", "rnet=build/models/faces24.npz",
                  "--out", str(folder.relative_to(ROOT))]
         recipes.locate("rnet.onnx")
         recipes.locate("faces24.npz")

@@ -25,6 +25,7 @@ class System(Accelerator):
     frames : of each network, at least
     """
 
+    io: str = "dram"
     frames: int = 4
 
     def _simulate(self, built: Figures) -> Figures:
@@ -55,5 +56,5 @@ class System(Accelerator):
 
 def systems() -> list[System]:
     """The four networks of MLPerf Tiny on one chip."""
-    return [System(name=f"tiny_{board}", models=TINY, board=board, options=("--io", "dram"))
+    return [System(name=f"tiny_{board}", models=TINY, board=board)
             for board in ("zc706", "zedboard")]

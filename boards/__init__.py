@@ -50,6 +50,12 @@ class Board:
         through_ports = self.ports * self.port_width / 8 * clock_mhz / 1000
         return min(self.dram_gbps * self.memory_efficiency, through_ports)
 
+    @property
+    def usual_io(self) -> str:
+        """How accelerators have their inputs and outputs where nobody says: ``"dram"`` where the
+        fabric reaches a memory, ``"stream"`` elsewhere."""
+        return "dram" if self.ports else "stream"
+
 
 @functools.cache
 def names() -> tuple[str, ...]:

@@ -69,7 +69,7 @@ def check(models: Named, *, shapes: Named = (),
 def build(models: Named, *, board: str, out: PathLike | None = None, calibration: Named = (),
           shapes: Named = (), targets: Named = (), objective: str = "throughput",
           dsp: int | None = None, bram18: int | None = None, lut: int | None = None,
-          clock: float | None = None, headroom: float = 0.0, io: str = "stream",
+          clock: float | None = None, headroom: float = 0.0, io: str | None = None,
           bandwidth: float | None = None, schedule: str = "cyclic",
           policy: str = "joint", plan_only: bool = False, force: bool = False,
           progress: Progress = silent) -> Build:
@@ -94,8 +94,9 @@ def build(models: Named, *, board: str, out: PathLike | None = None, calibration
         In MHz; the board's own where it is None.
     headroom : :class:`float`
         Percent of the device to leave free.
-    io : ``"stream"`` or ``"dram"``
-        Inputs and outputs are streams at the top, or cross the board's memory.
+    io : ``"dram"``, ``"stream"`` or None
+        Inputs and outputs cross the board's memory, or are streams at the top; None: they cross
+        the memory where the board has one.
     bandwidth : :class:`float` or None
         Of the memory to use at most, in GB/s.
     schedule : ``"cyclic"`` or ``"round-robin"``
@@ -126,8 +127,8 @@ def build(models: Named, *, board: str, out: PathLike | None = None, calibration
     options = {"models": models, "board": board, "out": out, "calibration": calibration,
                "shape": shapes, "targets": targets, "objective": objective, "dsp": dsp,
                "bram18": bram18, "lut": lut, "clock": clock, "headroom": headroom or None,
-               "io": io, "bandwidth": bandwidth, "schedule": schedule, "policy": policy,
-               "plan_only": plan_only}
+               "io": io or chosen.usual_io, "bandwidth": bandwidth, "schedule": schedule,
+               "policy": policy, "plan_only": plan_only}
     given = {"dsp": dsp, "bram18": bram18, "lut": lut}
     caps = {kind: cap for kind, cap in given.items() if cap is not None}
     place = pathlib.Path(out or pathlib.Path("build") / "_".join(each.name for each in sources))

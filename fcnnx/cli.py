@@ -82,7 +82,7 @@ def build(*, models: Texts, board: str, out: pathlib.Path | None = None,
           objective: Literal["throughput", "fairness", "resources"] = "throughput",
           dsp: int | None = None, bram18: int | None = None, lut: int | None = None,
           clock: float | None = None, headroom: float = 0.0,
-          io: Literal["stream", "dram"] = "stream", bandwidth: float | None = None,
+          io: Literal["dram", "stream"] | None = None, bandwidth: float | None = None,
           schedule: Literal["cyclic", "round-robin"] = "cyclic",
           policy: Literal["joint", "unaware"] = "joint", plan_only: Flag = False,
           force: Flag = False, json: Flag = False) -> int:
@@ -116,8 +116,8 @@ def build(*, models: Texts, board: str, out: pathlib.Path | None = None,
     headroom
         Percent of the device to leave free.
     io
-        What the networks' inputs and outputs are: streams at the top, or frames in the board's
-        memory.
+        What the networks' inputs and outputs are: frames in the board's memory (dram), as usual
+        where it has one, or streams at the top (stream), as on boards without.
     bandwidth
         Of the memory to use at most, in GB/s.
     schedule
@@ -253,7 +253,8 @@ def boards(*, json: Flag = False) -> int:
 
     rows = [{"board": board.name, "description": board.description, "device": board.device.name,
              **dict(board.device.resources.items()), "dram_gbps": board.dram_gbps,
-             "clock_mhz": board.device.clock_mhz} for board in map(known.get, known.names())]
+             "clock_mhz": board.device.clock_mhz, "io": board.usual_io}
+            for board in map(known.get, known.names())]
     if json:
         _print_json(rows)
     else:

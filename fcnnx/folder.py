@@ -238,7 +238,7 @@ def verify(folder: pathlib.Path) -> None:
                 problems.append(Problem(where=str(path), remedy=remedy,
                                         reason="This file of the build is missing."))
             elif _digest(path) != digest:
-                problems.append(Problem(where=str(path), remedy=remedy,
-                                        reason="This file of the build was edited."))
+                problems.append(Problem(where=str(path), remedy=remedy, reason="This file of the "
+                                        "build was edited, or is that of another."))
     if problems:
         raise BadInput(*problems)

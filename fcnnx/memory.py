@@ -119,7 +119,7 @@ def memory_timing(board: Board, clock_mhz: float,
         return math.ceil(nanoseconds * clock_mhz / 1000)
 
     return MemoryTiming(
-        word_bytes=word_bytes, ports=min(board.ports, math.ceil(words - 1e-9)),
+        word_bytes=word_bytes, ports=max(1, min(board.ports, math.ceil(words - 1e-9))),
         words_per_cycle=min(words, board.ports), latency=cycles(FIRST_WORD),
         jitter=cycles(LATER), refresh_cycles=cycles(REFRESH),
         refresh_interval=math.floor(REFRESH_EVERY * clock_mhz / 1000), turnaround=cycles(TURN),

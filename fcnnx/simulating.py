@@ -13,6 +13,7 @@ from fcnnx.building import MODELS, Progress, silent
 from fcnnx.cosim.check import prove
 from fcnnx.errors import BadInput, Problem
 from fcnnx.frontend import Host
+from fcnnx.generate import IMAGE, weight_images
 from fcnnx.network import Network
 from fcnnx.options import Arrays, PathLike, read_arrays
 from fcnnx.plan import NetworkPlan, Plan
@@ -91,6 +92,7 @@ def simulate(build: PathLike, *, inputs: Arrays | PathLike | None = None,
             raise BadInput(Problem(where=str(place), reason="This build was only planned: it has "
                                    "no Verilog.", remedy="Build it without --plan-only."))
         decided = Plan.load(place)
+        _check_image(place, decided)
         predicted = json.loads((place / REPORT).read_text())
         hosts = {network.name: _host(place, network) for network in decided.networks}
         given = _frames_given(hosts, inputs, frames)
@@ -118,6 +120,23 @@ def simulate(build: PathLike, *, inputs: Arrays | PathLike | None = None,
         _write_outputs(pathlib.Path(outputs), found)
     return Simulation(report=report, predicted=predicted, outputs=found,
                       differences=tuple(map(str, result.differences)))
+
+
+def _check_image(build: pathlib.Path, decided: Plan) -> None:
+    """Whether the memory image is the plan's: what is simulated is what a board would be given.
+
+    Raises
+    ------
+    BadInput
+        If it is not.
+    """
+    path = build / IMAGE
+    if decided.memory is None:
+        return
+    if not path.is_file() or path.read_bytes() != b"".join(
+            weight_images(decided.accelerator).values()):
+        raise BadInput(Problem(where=str(path), reason="This is not the memory image of this plan.",
+                               remedy="Build it again with --force."))
 
 
 def _host(build: pathlib.Path, network: NetworkPlan) -> Host:

@@ -27,6 +27,11 @@ def test_bandwidth_is_the_lesser_of_memory_and_ports():
     assert boards.get("ulx3s-85f").bandwidth_gbps(125) == 0
 
 
+def test_frames_cross_the_memory_where_there_is_one():
+    assert {name: boards.get(name).usual_io for name in boards.names()} == {
+        name: "stream" if name == "ulx3s-85f" else "dram" for name in boards.names()}
+
+
 @pytest.mark.parametrize(("name", "message"), [
     ("zcu120", r"--board: There is no board 'zcu120'\. Near it: zcu104, zcu102, zc706\."),
     ("?", r"--board: There is no board '\?'\. There are: kv260, .*, zedboard\."),

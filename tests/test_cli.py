@@ -167,6 +167,17 @@ def test_unknown_target_and_bad_target(refused, small):
                        "small=-1fps")) == 2
 
 
+def test_targets_that_contradict_each_other(refused, small):
+    words = "--models", small, "--board", "zedboard", "--targets"
+    assert refused(*words, "small=30fps", "small=20fps,2.0", "small=3.0") == [
+        "--targets: Targets of small contradict each other: fps is given twice, and differs. Give "
+        "each once.",
+        "--targets: Targets of small contradict each other: weight is given twice, and differs. "
+        "Give each once."]
+    assert refused(*words, "small=30fps,20fps") == [
+        "--targets: small has two targets of one kind: '30fps,20fps'."]
+
+
 def test_target_that_cannot_be_met(refused, small):
     (error,) = refused("--models", small, "--board", "zedboard", "--targets", "small=1e9fps",
                        code=1)
@@ -178,7 +189,7 @@ def test_caps_too_small(refused, fcnnx, small, tmp_path):
     (error,) = [error for error in errors if "lut" in error]
     least = int(re.search(r"(\d+) or more", error)[1])
     code, _, _ = fcnnx("build", "--models", small, "--board", "zedboard", "--lut", least,
-                       "--out", tmp_path / "fits")
+                       "--out", tmp_path / "fits", "--plan-only")
     assert code == 0
 
 
@@ -194,10 +205,39 @@ def test_a_board_without_memory(refused, small):
         "--io: ulx3s-85f has no memory that its fabric reaches. Use --io stream, or another board."]
 
 
-def test_a_memory_that_moves_nothing(refused, small):
-    assert refused("--models", small, "--board", "zedboard", "--io", "dram",
-                   "--bandwidth", "0") == [
-        "--bandwidth: A memory of 0 GB/s moves nothing. Give more than 0."]
+@pytest.mark.parametrize("bandwidth", ["0", "-1", "nan"])
+def test_a_memory_that_moves_nothing(refused, small, bandwidth):
+    assert refused("--models", small, "--board", "zedboard", "--bandwidth", bandwidth) == [
+        f"--bandwidth: A memory of {bandwidth} GB/s moves nothing. Give more than 0."]
+
+
+def test_a_memory_that_moves_next_to_nothing(refused, small):
+    (error,) = refused("--models", small, "--board", "zedboard", "--bandwidth", "1e-9")
+    assert re.fullmatch(r"--bandwidth: A frame of small takes \d{11} cycles with what the memory "
+                        r"gives, and registers count to 4294967295\. Allow more\.", error)
+
+
+def test_bandwidth_of_no_memory(refused, small):
+    assert refused("--models", small, "--board", "zedboard", "--io", "stream",
+                   "--bandwidth", "1") == [
+        "--bandwidth: With streams at the top nothing crosses a memory. Leave it out, or use "
+        "--io dram."]
+
+
+def test_targets_that_no_schedule_can_serve(refused, small, tmp_path):
+    words = "--board", "zedboard", "--bandwidth", "0.01", "--targets"
+    (error,) = refused("--models", small, *words, "small=100000fps", code=1)
+    assert re.fullmatch(
+        r"small: 100000 fps cannot be met: alone on the whole budget it reaches \d+\.\d fps .* "
+        r"The target needs 0\.\d+ GB/s of the 0\.009387 that refreshes leave "
+        r"\(0\.\d+ too many\)\. Lower the target to \d+\.\d fps, allow more bandwidth, or take a "
+        r"larger board\.", error)
+    other = write_model(tmp_path / "other.onnx", channels=3)
+    (error,) = refused("--models", small, other, *words, "small=40000fps", "other=50000fps", code=1)
+    assert re.fullmatch(
+        r"small, other: Each target can be met alone, all of them together cannot\. They need "
+        r"0\.0144 GB/s of the 0\.009387 that refreshes leave \(0\.005013 too many\)\. Lower the "
+        r"targets to 65% of what they are, allow more bandwidth, or take a larger board\.", error)
 
 
 @pytest.mark.parametrize("words", [
@@ -246,7 +286,7 @@ def built(tmp_path_factory):
     """A build of two small networks."""
     place = tmp_path_factory.mktemp("built")
     models = [write_model(place / "one.onnx"), write_model(place / "two.onnx", channels=3)]
-    building.build(models, board="zedboard", out=place / "build")
+    building.build(models, board="zedboard", out=place / "build", io="stream")
     return place / "build"
 
 
@@ -303,8 +343,8 @@ def test_missing_and_edited_files(fcnnx, copy, name, command):
     (copy / name).write_bytes(content + b"\n")
     code, _, errors = fcnnx(command, copy)
     assert code == 2
-    assert errors == (f"error: {copy}/{name}: This file of the build was edited. "
-                      "Build it again with --force.\n")
+    assert errors == (f"error: {copy}/{name}: This file of the build was edited, "
+                      "or is that of another. Build it again with --force.\n")
     (copy / name).unlink()
     code, _, errors = fcnnx(command, copy)
     assert code == 2
@@ -333,7 +373,7 @@ def test_plan_only_has_no_verilog(fcnnx, small, tmp_path):
 
 def test_same_build_every_time(built, tmp_path):
     models = [built.parent / "one.onnx", built.parent / "two.onnx"]
-    building.build(models, board="zedboard", out=tmp_path / "again")
+    building.build(models, board="zedboard", out=tmp_path / "again", io="stream")
     digests = [folder.read_build(place) for place in (built, tmp_path / "again")]
     for found in digests:
         del found["report.json"], found["report.html"]  # they tell how long planning took
@@ -423,3 +463,40 @@ def test_python_functions(built, copy, tmp_path):
     assert simulation.outputs["one/y"].shape == (5, 3)
     # Inputs come again where there are fewer than frames.
     assert simulation.outputs["one/y"][0].tolist() == simulation.outputs["one/y"][3].tolist()
+
+
+@pytest.fixture(scope="module")
+def in_memory(tmp_path_factory):
+    """Two builds of one form, other weights, on a board with a memory; no options."""
+    place = tmp_path_factory.mktemp("in_memory")
+    for name, weight in (("one", 0.5), ("other", 0.4)):
+        write_model(place / "small.onnx", weight=weight)
+        building.build([place / "small.onnx"], board="zcu102", out=place / name)
+    return place
+
+
+def test_frames_cross_the_memory_by_default(fcnnx, in_memory):
+    place = in_memory / "one"
+    assert {"dram.bin", "registers.h", "registers.md"} <= {path.name for path in place.iterdir()}
+    report = json.loads((place / "report.json").read_text())
+    assert "--io dram" in report["reproduction"]["command"]
+    assert report["schedule"]["policy"] == "cyclic"
+    code, _, _ = fcnnx("simulate", place)
+    assert code == 0
+    predicted = report["networks"]["small"]
+    measured = json.loads((place / "simulation.json").read_text())["networks"]["small"]
+    assert (measured["mismatches"], measured["frames"]) == (0, 8)
+    assert measured["interval_cycles"] == predicted["interval_cycles"]
+    assert measured["latency_cycles"] == predicted["latency_cycles"]
+
+
+def test_memory_image_of_another_build(fcnnx, in_memory, tmp_path, monkeypatch):
+    place = shutil.copytree(in_memory / "one", tmp_path / "copy")
+    shutil.copy(in_memory / "other" / "dram.bin", place)
+    code, _, errors = fcnnx("simulate", place)
+    assert (code, errors) == (2, f"error: {place}/dram.bin: This file of the build was edited, or "
+                              "is that of another. Build it again with --force.\n")
+    monkeypatch.setattr(folder, "verify", lambda place: None)  # as with another manifest
+    code, _, errors = fcnnx("simulate", place)
+    assert (code, errors) == (2, f"error: {place}/dram.bin: This is not the memory image of this "
+                              "plan. Build it again with --force.\n")

@@ -97,7 +97,8 @@ def test_every_missing_and_edited_file_is_named(tmp_path):
     assert [str(problem) for problem in caught.value.problems] == [
         f"{tmp_path}/build/plan.json: This file of the build is missing. "
         "Build it again with --force.",
-        f"{tmp_path}/build/rtl/accelerator.v: This file of the build was edited. "
+        f"{tmp_path}/build/rtl/accelerator.v: This file of the build was edited, "
+        "or is that of another. "
         "Build it again with --force."]
 
 

@@ -159,6 +159,13 @@ class Chooser:
         values = np.unique(np.concatenate([node.intervals for node in self.nodes]))
         return values[values >= least]
 
+    @functools.cached_property
+    def least_words(self) -> int:
+        """Words that cross the memory with a frame, whatever the foldings; 0 without a memory."""
+        if self.memory is None:
+            return 0
+        return sum(int(node.amounts[:, -1].min()) for node in self.nodes)
+
     def bounds(self, budget: Resources, limit: int) -> np.ndarray:
         """What foldings may take whose frames are so many cycles apart: amounts of a budget, and
         words of a :class:`Room`."""

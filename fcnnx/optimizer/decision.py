@@ -84,9 +84,10 @@ class Decider:
         self._words = (None if self._memory is None
                        else self._memory.derated * USABLE / (1 + SURPLUS))
 
-    def decide(self, room: Resources, budget: Resources) -> Decision:
-        """Foldings within ``room``, what the budget leaves for all but queues at joins; and within
-        what the memory gives, if there is one.
+    def decide(self, room: Resources, budget: Resources, side: Resources) -> Decision:
+        """Foldings within ``room``, what the budget leaves for all but queues at joins and what
+        lies between engines and memory (``side``, as far as it is known); and within what the
+        memory gives, if there is one.
 
         Raises
         ------
@@ -96,7 +97,7 @@ class Decider:
             If a target cannot be met.
         """
         room, budget = Room.of(room, self._words), Room.of(budget, self._words)
-        self._check_smallest(room, budget)
+        self._check_smallest(room, budget, side)
         single = len(self._choosers) == 1
         alone = [self._alone(n, room, budget) for n in range(len(self._choosers))]
         times = tuple(self._measure(n, selection).interval for n, selection in enumerate(alone))
@@ -116,7 +117,7 @@ class Decider:
         measured = self._measurements[key]
         return dataclasses.replace(measured, interval=max(measured.interval, selection.interval))
 
-    def _check_smallest(self, room: Resources, budget: Resources) -> None:
+    def _check_smallest(self, room: Resources, budget: Resources, side: Resources) -> None:
         """Whether the smallest foldings fit together."""
         options = [self._options(chooser, [smallest(chooser, room)], 1)
                    for chooser in self._choosers]
@@ -132,11 +133,9 @@ class Decider:
         if total.fits(room):
             return
         names = ", ".join(chooser.network.name for chooser in self._choosers)
-        raise BadInput(*(
-            Problem(where=kind, reason=f"The smallest foldings of {names} need {amount}, and "
-                    f"{getattr(budget, kind)} are allowed.", remedy=f"Allow {amount} or more, or "
-                    "take a larger board.")
-            for kind, amount in total.items() if amount > getattr(room, kind)))
+        raise BadInput(*(_too_little(kind, names, amount, getattr(side, kind),
+                                     getattr(budget, kind))
+                         for kind, amount in total.items() if amount > getattr(room, kind)))
 
     def _alone(self, n: int, room: Resources, budget: Resources) -> Selection:
         """The network's fastest foldings where all is its own, if they meet its targets."""
@@ -298,7 +297,11 @@ class Decider:
         assert target.fps is not None
         faster = f"allow more, raise the clock to {target.fps * reached / 1e6:.4g} MHz"
         cheapest = chooser.choose(most, prices_of(chooser.bounds(budget, most)))
-        if cheapest is None:
+        least = chooser.least_words * target.fps / (self._clock * 1e6)
+        if self._words is not None and least > self._words:
+            binds = f"The target needs {self._shortage(Resources(), budget, least)}."
+            faster = "allow more bandwidth"
+        elif cheapest is None:
             binds = (f"No folding of its stages takes fewer than {int(chooser.useful[0])} cycles "
                      f"a frame, and the target allows {most}.")
         else:
@@ -320,8 +323,8 @@ class Decider:
                  for kind, amount in demand.items() if amount > getattr(bound, kind)]
         if self._words is not None and self._memory is not None and words > self._words:
             unit = self._memory.word_bytes * self._clock / 1000
-            short.append(f"{words * unit:.4g} GB/s of {self._words * unit:.4g} "
-                         f"({(words - self._words) * unit:.4g} too many)")
+            short.append(f"{words * unit:.4g} GB/s of the {self._words * unit:.4g} that refreshes "
+                         f"leave ({(words - self._words) * unit:.4g} too many)")
         return ", ".join(short)
 
     def _missed_latency(self, n: int, reached: int, allowed: int) -> TargetMissed:
@@ -345,14 +348,16 @@ class Decider:
                         shared=self._shared)
         picked = [] if least is None else [each[k] for each, k in zip(options, least.picks,
                                                                       strict=True)]
-        short = self._shortage(sum((each.resources for each in picked), Resources()), room,
-                               sum(each.least_rate for each in picked) if self._shared else 0.0)
+        demand = sum((each.resources for each in picked), Resources())
+        short = self._shortage(demand, room, sum(each.least_rate for each in picked)
+                               if self._shared else 0.0)
         binds = (f"They need {short}." if short
                  else "Latencies bind: intervals that reach them do not fit together.")
+        more = "allow more bandwidth" if short and demand.fits(room) else "allow more"
         return TargetMissed(Problem(
             where=names, reason=f"Each target can be met alone, all of them together cannot. "
             f"{binds}", remedy=f"Lower the targets to {self._common_share(fronts, times, room):.0%}"
-            " of what they are, allow more, or take a larger board."))
+            f" of what they are, {more}, or take a larger board."))
 
     def _allowed(self, fronts, times, bounds) -> list[list[Option]]:
         """The options that keep to these intervals."""
@@ -372,3 +377,11 @@ class Decider:
                             weights=self._weights, shared=self._shared)
             low, high = (low, share) if found is None else (share, high)
         return low
+
+
+def _too_little(kind: str, names: str, amount: int, side: int, allowed: int) -> Problem:
+    """That the smallest foldings do not fit, with what the memory's side takes beside them."""
+    beside = f", the memory side {side}," if side else ","
+    return Problem(where=kind, reason=f"The smallest foldings of {names} need {amount}{beside} "
+                   f"and {allowed} are allowed.", remedy=f"Allow {amount + side} or more, or take "
+                   "a larger board.")

@@ -49,7 +49,7 @@ def evidence(chooser: Chooser, selection: Selection, engine: Engine, budget: Res
     engine : :class:`Engine`
         With its queues sized: what is held where branches meet stays as it is.
     budget : :class:`Resources`
-    others : resources of the other networks
+    others : resources of the other networks, and of the memory side
     """
     chooser.remember(engine)
     points = front(chooser, budget, fastest_interval=max(1, selection.interval // 4), ratio=STEP)

@@ -36,6 +36,7 @@ IOS = ("stream", "dram")
 ADDRESS_WIDTH = 32  # the memory that boards have below 4 GiB is what is used
 # Of the memory side, until it is known: all but its streams, and each stream.
 FIRST_GUESS, GUESS_OF_STREAM = Resources(lut=1500, ff=1500), Resources(lut=500, ff=500)
+MOST_PACE = (1 << 32) - 1
 LEAST_CLOCK_MHZ, MOST_CLOCK_MHZ = 1.0, 1000.0
 
 Progress = Callable[[str], None]
@@ -53,7 +54,7 @@ class _Finished:
 def plan(networks: Sequence[Network], board: Board, *,
          targets: Mapping[str, Target] | Iterable[Target] = (), objective: str = "throughput",
          caps: Mapping[str, int] | Resources | None = None, headroom_percent: float = 0.0,
-         clock_mhz: float | None = None, io: str = "stream",
+         clock_mhz: float | None = None, io: str | None = None,
          bandwidth_gbps: float | None = None, schedule: str = "cyclic", policy: str = "joint",
          progress: Progress | None = None) -> Plan:
     """Decide every folding and every queue of an accelerator for these networks.
@@ -78,9 +79,9 @@ def plan(networks: Sequence[Network], board: Board, *,
         Of each of the device's resources to leave free.
     clock_mhz : :class:`float` or None
         The device's usual clock where it is None.
-    io : :class:`str`
+    io : :class:`str` or None
         ``"stream"``: inputs and outputs are streams of the accelerator; ``"dram"``: it brings and
-        takes its frames from the board's memory itself.
+        takes its frames from the board's memory itself; None: what is usual for the board.
     bandwidth_gbps : :class:`float` or None
         Of the memory to use at most, in 10 ** 9 bytes per second.
     schedule : :class:`str`
@@ -106,6 +107,7 @@ def plan(networks: Sequence[Network], board: Board, *,
     clock = board.device.clock_mhz if clock_mhz is None else float(clock_mhz)
     budget = _budget(board.device, caps, headroom_percent)
     _check(objective, clock)
+    io = io or board.usual_io
     check_io(board, io, bandwidth_gbps, schedule)
     memory = memory_timing(board, clock, bandwidth_gbps) if io == "dram" else None
     progress("Weighing the foldings of each stage")
@@ -120,7 +122,7 @@ def plan(networks: Sequence[Network], board: Board, *,
     rows = tuple(_network_plan(
         chooser, done, merged[chooser.network.name], alone,
         evidence(chooser, selection, done.engine, budget,
-                 [other.resources for other in finished if other is not done]))
+                 [taken, *(other.resources for other in finished if other is not done)]))
         for chooser, selection, done, alone in zip(choosers, decision.selections, finished,
                                                    decision.alone, strict=True))
     return Plan(board=board.name, device=board.device, clock_mhz=clock, budget=budget,
@@ -136,8 +138,10 @@ def _silent(step: str) -> None:
     """Progress that nobody watches."""
 
 
-def check_io(board: Board | None, io: str, bandwidth_gbps: float | None, schedule: str) -> None:
-    """Whether a board's memory can be used so; the board may not be known.
+def check_io(board: Board | None, io: str | None, bandwidth_gbps: float | None,
+             schedule: str) -> None:
+    """Whether a board's memory can be used so; the board may not be known, and where nobody says
+    what inputs and outputs are, they are what is usual for it.
 
     Raises
     ------
@@ -145,13 +149,18 @@ def check_io(board: Board | None, io: str, bandwidth_gbps: float | None, schedul
         With all that is wrong.
     """
     problems = []
-    if io not in IOS:
+    if io is None and board is not None:
+        io = board.usual_io
+    if io is not None and io not in IOS:
         problems.append(Problem(where="--io", reason=f"Inputs and outputs cannot be {io!r}.",
                                 remedy=f"There are: {', '.join(IOS)}."))
     if io == "dram" and board is not None and not board.ports:
         problems.append(Problem(where="--io", reason=f"{board.name} has no memory that its fabric "
                                 "reaches.", remedy="Use --io stream, or another board."))
-    if bandwidth_gbps is not None and not bandwidth_gbps > 0:
+    if io == "stream" and bandwidth_gbps is not None:
+        problems.append(Problem(where="--bandwidth", reason="With streams at the top nothing "
+                                "crosses a memory.", remedy="Leave it out, or use --io dram."))
+    elif bandwidth_gbps is not None and not bandwidth_gbps > 0:
         problems.append(Problem(where="--bandwidth", reason=f"A memory of {bandwidth_gbps:g} GB/s "
                                 "moves nothing.", remedy="Give more than 0."))
     if schedule not in POLICIES:
@@ -164,11 +173,25 @@ def check_io(board: Board | None, io: str, bandwidth_gbps: float | None, schedul
 def _plan_memory(finished: Sequence[_Finished], selections: Sequence[Selection], *,
                  memory: MemoryTiming, targets: Sequence[Target], clock_mhz: float,
                  policy: str) -> MemoryPlan:
-    """The memory side of some engines."""
-    return plan_memory(
+    """The memory side of some engines.
+
+    Raises
+    ------
+    BadInput
+        If frames take longer than registers count.
+    TargetMissed
+        If the memory gives less than targets ask for.
+    """
+    side = plan_memory(
         [each.engine for each in finished], [each.timing for each in finished], memory,
         address_width=ADDRESS_WIDTH, paces=[each.interval for each in selections],
         most=[target.most_cycles(clock_mhz) for target in targets], policy=policy)
+    if slow := [each for each in side.engines if each.pace > MOST_PACE]:
+        raise BadInput(*(Problem(
+            where="--bandwidth", reason=f"A frame of {each.engine.name} takes {each.pace} cycles "
+            f"with what the memory gives, and registers count to {MOST_PACE}.",
+            remedy="Allow more.") for each in slow))
+    return side
 
 
 def _decide(decider: Decider, choosers: Sequence[Chooser], budget: Resources,
@@ -181,9 +204,10 @@ def _decide(decider: Decider, choosers: Sequence[Chooser], budget: Resources,
     if planned is not None:
         count = sum(len(chooser.network.inputs) + len(chooser.network.outputs) + 1
                     for chooser in choosers)
-        room = _less(budget, FIRST_GUESS + GUESS_OF_STREAM * count)
+        taken = FIRST_GUESS + GUESS_OF_STREAM * count
+        room = _less(budget, taken)
     for attempt in range(ATTEMPTS):
-        decision = decider.decide(room, budget)
+        decision = decider.decide(room, budget, taken)
         finished = []
         for chooser, selection in zip(choosers, decision.selections, strict=True):
             progress(f"Sizing the queues of {chooser.network.name}")

@@ -195,10 +195,10 @@ def show_models(rows: Mapping[str, Mapping[str, Any]]) -> None:
 
 def show_boards(rows: Iterable[Mapping[str, Any]]) -> None:
     """Boards with what they have."""
-    table = _table("board", "device", *KINDS.values(), "GB/s", "MHz", left=2)
+    table = _table("board", "device", *KINDS.values(), "GB/s", "MHz", "--io", left=2)
     for row in rows:
         table.add_row(row["board"], row["device"], *(number(row[kind]) for kind in KINDS),
-                      number(row["dram_gbps"]), number(row["clock_mhz"]))
+                      number(row["dram_gbps"]), number(row["clock_mhz"]), row["io"])
     _console().print(table)
 
 

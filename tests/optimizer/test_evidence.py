@@ -11,7 +11,8 @@ from .networks import small, small_residual
 
 @pytest.fixture(scope="module")
 def decided():
-    return plan([small(), small_residual()], boards.get("zedboard"), caps={"dsp": 60, "lut": 9000})
+    return plan([small(), small_residual()], boards.get("zedboard"), io="stream",
+                caps={"dsp": 60, "lut": 9000})
 
 
 def test_fronts(decided):

@@ -41,7 +41,7 @@ def decide(networks, gbps, objective="throughput", targets=(), policy="joint", b
     decider = Decider(choosers, [wanted[network.name] for network in networks],
                       objective=objective, clock_mhz=125.0, progress=lambda step: None,
                       policy=policy)
-    return choosers, decider.decide(budget, budget)
+    return choosers, decider.decide(budget, budget, Resources())
 
 
 def rate(selections):
@@ -112,10 +112,10 @@ def test_unaware_networks_have_all_words_each():
 def test_words_that_are_short_are_told():
     networks = [autoencoder("a"), autoencoder("b")]
     budget = Resources(dsp=150, lut=53_000, ff=99_000, bram18=70)
-    with pytest.raises(TargetMissed, match=r"b: 3000 fps cannot be met.*needs 0\.\d+ GB/s of "
+    with pytest.raises(TargetMissed, match=r"b: 3000 fps cannot be met.*needs 0\.\d+ GB/s of the "
                                            r"0\.46.*too many\).*allow more bandwidth"):
         decide([autoencoder("b")], 0.5, targets=("b=3000fps",))
-    with pytest.raises(TargetMissed, match=r"a, b: Each target can be met alone.*GB/s of 0\.9"):
+    with pytest.raises(TargetMissed, match=r"a, b: Each target can be met alone.*GB/s of the 0\.9"):
         decide(networks, 1.0, targets=("a=3000fps", "b=3000fps"), budget=budget)
 
 

@@ -20,7 +20,7 @@ def decided(example):
     sources = [ModelSource(name, example(f"{name}_qdq.onnx")) for name in ("rnet", "dscnn")]
     return plan([each.network for each in import_models(sources)], boards.get("zedboard"),
                 targets=[Target.parse("rnet=100ms,2.0"), Target.parse("dscnn=100fps")],
-                headroom_percent=10)
+                headroom_percent=10, io="stream")
 
 
 @pytest.fixture(scope="module")

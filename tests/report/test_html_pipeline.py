@@ -109,7 +109,7 @@ def test_drawing(planned):
 
 
 def test_of_a_plan():
-    decided = plan([small_residual()], boards.get("zedboard"))
+    decided = plan([small_residual()], boards.get("zedboard"), io="stream")
     report = json.loads(json.dumps(figures.report(decided), allow_nan=False))
     network = report["networks"]["small_residual"]
     (spec,) = decided.accelerator.engines
