@@ -226,7 +226,7 @@ TYPES: dict[str, type] = OPERATORS | {each.__name__: each for each in (
     Accelerator, Axi, Device, Engine, EngineMemory, FeatureMap, FrameStream, MemoryPort,
     MemoryStream, MemorySystem, MemoryTiming, NetworkPlan, Plan, Port, PortSchedule,
     Requantization, Resources, Schedule, Source, Stage, StagePlan, StreamSchedule, StreamShape)}
-UNSTORED = {"seconds", "front", "faster"}
+UNSTORED = {"seconds", "front", "faster", "needed"}
 
 
 def _encode(value: Any, constants: dict[str, Constants]) -> Any:

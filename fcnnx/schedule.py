@@ -28,6 +28,9 @@ class StreamSchedule:
         Cycles by which its bursts come later than the table, at most.
     guaranteed : :class:`float`
         Words per cycle.
+    needed : :class:`int`
+        Words of its queue that are drawn, or waiting, at most: what is proven, and not stored. A
+        queue that is read never holds less than the rest of its places.
     """
 
     name: str
@@ -43,6 +46,7 @@ class StreamSchedule:
     interval: int
     latency: int
     guaranteed: float
+    needed: int = dataclasses.field(default=0, compare=False)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

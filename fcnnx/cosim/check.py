@@ -200,7 +200,8 @@ class SimulationResult:
             "cycles": self.run.cycles,
             "networks": {engine.name: self._network(engine)
                          for engine in self.run.accelerator.engines},
-            "memory": self.run.memory,
+            "memory": self.run.memory | (self.run.levels.to_json()
+                                         if isinstance(self.run, MemoryRun) else {}),
         }
 
     def _network(self, engine: Engine) -> dict[str, object]:

@@ -77,6 +77,7 @@ struct AxiPort {
     bool write;
     uint64_t address, beats, earliest, moved;
     int response;
+    int flow = -1;  // whose it is, as the harness counts them
   };
   struct Answer {
     uint64_t cycle;

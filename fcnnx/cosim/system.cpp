@@ -18,6 +18,7 @@
 #endif
 
 #include "dram.h"
+#include "levels.h"
 #include "signals.h"
 
 // The signals of one port of the accelerator.
@@ -58,7 +59,7 @@ struct Network {
   uint64_t weights_register, weights;       // base of the region of its weights, 0 for none
   bool starts;                              // by the host's first steps, or by an event
   std::vector<Stream> streams;
-  uint64_t collected = 0, moved_at = 0;
+  uint64_t collected = 0, let = 0, moved_at = 0;  // let: frames that were released
   bool running = false;
 };
 
@@ -71,6 +72,9 @@ static Memory memory;
 static AxiPort ports[PORTS];
 static std::vector<Network> networks(NETWORKS);
 static std::vector<Event> events;
+static std::vector<Flow> flows;
+static uint64_t sample_cycles = 1, samples = 0, sampled_from = 0;  // of each level
+static uint64_t moved_before = 0;  // bytes, until they are sampled
 static std::vector<uint64_t> watched;  // registers that are read at the end
 static std::vector<uint64_t> begins[INPUTS], ends[OUTPUTS];  // cycles of frames
 static std::string folder;
@@ -137,6 +141,20 @@ static void read_description(const std::string& path) {
       Event event;
       file >> event.cycle >> event.address >> event.value >> event.starts;
       events.push_back(event);
+    } else if (word == "flow") {
+      Flow flow;
+      std::string scope, stream;
+      file >> flow.network >> flow.input >> flow.port >> flow.read >> flow.base >> flow.bytes >>
+          flow.words >> flow.burst >> flow.stripe >> flow.stripes >> flow.beats >>
+          flow.beats_per_word >> flow.words_per_beat >> scope >> stream;
+      if (flow.beats) {
+        flow.valid = signal_of(scope, stream + "__valid");
+        flow.ready = signal_of(scope, stream + "__ready");
+        if (!flow.valid || !flow.ready) fail(scope + " has no " + stream);
+      }
+      flows.push_back(flow);
+    } else if (word == "sample") {
+      file >> sample_cycles >> samples;
     } else if (word == "watch") {
       uint64_t address;
       file >> address;
@@ -182,12 +200,12 @@ struct Sample {
   template <class A, class D, class S> void operator()(AxiPort& port, Axi<A, D, S> axi) {
     check(port, axi);
     if (axi.arvalid && axi.arready)
-      port.ask(memory, cycle, false, axi.araddr, axi.arlen, axi.arsize, axi.arburst);
+      ask(port, false, axi.araddr, axi.arlen, axi.arsize, axi.arburst);
     if (axi.awvalid && axi.awready)
-      port.ask(memory, cycle, true, axi.awaddr, axi.awlen, axi.awsize, axi.awburst);
+      ask(port, true, axi.awaddr, axi.awlen, axi.awsize, axi.awburst);
     if (axi.rvalid && axi.rready) {
       port.answered = false;
-      port.move(memory, cycle);
+      move(port);
     } else if (axi.wvalid && axi.wready) {
       write(port, axi);
     }
@@ -207,6 +225,21 @@ struct Sample {
     if (!response)
       for (uint64_t k = 0; k < port.word; k++)
         if (axi.wstrb >> k & 1) memory.bytes[address - memory.base + k] = bytes[k];
+    move(port);
+  }
+
+  static void ask(AxiPort& port, bool write, uint64_t address, unsigned len, unsigned size,
+                  unsigned burst) {
+    port.ask(memory, cycle, write, address, len, size, burst);
+    for (size_t k = 0; k < flows.size(); k++)
+      if (flows[k].port == port.number && flows[k].read == !write && address >= flows[k].base &&
+          address < flows[k].base + flows[k].bytes)
+        port.requests.back().flow = int(k);
+  }
+
+  static void move(AxiPort& port) {
+    const int flow = port.requests.front().flow;
+    if (flow >= 0) flows[flow].moved++;
     port.move(memory, cycle);
   }
 
@@ -253,6 +286,31 @@ static void tell_progress() {
   fflush(stdout);
 }
 
+static uint64_t moved_bytes() {
+  uint64_t bytes = 0;
+  for (const AxiPort& port : ports) bytes += port.read_bytes + port.written_bytes;
+  return bytes;
+}
+
+// Levels of the queues; they are sampled from when a frame of every network is done.
+static void watch_levels() {
+  for (Flow& flow : flows) {
+    if (!flow.beats) continue;
+    flow.see();
+    flow.record(begins[flow.input].size(), networks[flow.network].let);
+  }
+  if (!sampled_from) {
+    for (const Network& network : networks)
+      if (network.frames && !network.collected) return;
+    sampled_from = cycle;
+    moved_before = moved_bytes();
+  }
+  const uint64_t since = cycle - sampled_from;
+  if (since >= samples * sample_cycles) return;
+  for (Flow& flow : flows)
+    if (flow.beats) flow.sample(since % sample_cycles == 0, (since + 1) % sample_cycles == 0);
+}
+
 // One cycle of everything but the host, whose signals are as it left them.
 static void tick() {
   static Drive drive;
@@ -264,6 +322,7 @@ static void tick() {
     if (top.frame_begin >> k & 1) begins[k].push_back(cycle);
   for (int k = 0; k < OUTPUTS; k++)
     if (top.frame_end >> k & 1) ends[k].push_back(cycle);
+  watch_levels();
 }
 
 static void next() {
@@ -348,7 +407,8 @@ static void set_up(Network& network) {
       write_address(stream.base_register + 8 * k, stream.base + k * stream.stride);
   if (network.weights) write_address(network.weights_register, network.weights);
   for (uint64_t frame = 0; frame < network.buffers; frame++) load_frame(network, frame);
-  write_register(network.released, network.buffers);
+  network.let = network.buffers;
+  write_register(network.released, network.let);
 }
 
 static void start(Network& network) {
@@ -379,7 +439,8 @@ static void serve(Network& network) {
     network.collected++;
   }
   network.moved_at = cycle;
-  write_register(network.released, network.collected + network.buffers);
+  network.let = network.collected + network.buffers;
+  write_register(network.released, network.let);
 }
 
 static bool all_done() {
@@ -443,6 +504,13 @@ int main(int, char** arguments) {
   for (int k = 0; k < INPUTS; k++)
     write_values(folder + std::to_string(k) + ".begins", begins[k]);
   for (int k = 0; k < OUTPUTS; k++) write_values(folder + std::to_string(k) + ".ends", ends[k]);
+  for (size_t k = 0; k < flows.size(); k++) {
+    write_values(folder + std::to_string(k) + ".levels", flows[k].samples);
+    printf("flow %d %llu %lld %lld\n", int(k), (unsigned long long)flows[k].moved,
+           (long long)flows[k].least, (long long)flows[k].greatest);
+  }
+  printf("sampled %llu %llu\n", (unsigned long long)sampled_from,
+         (unsigned long long)moved_before);
   printf("cycles %llu\n", (unsigned long long)cycle);
   return hangs ? 3 : 0;
 }

@@ -11,6 +11,7 @@ import numpy as np
 
 from fcnnx.cosim.cache import cached, digest
 from fcnnx.cosim.compiler import compile_verilog, version
+from fcnnx.cosim.levels import Levels, describe_flows, read_levels, watched_signals
 from fcnnx.cosim.verilator import HEADERS, SIGNALS
 from fcnnx.errors import BadInput, Problem, TargetMissed
 from fcnnx.generate import weight_images
@@ -26,7 +27,8 @@ __all__ = ["Event", "Fault", "MemoryRun", "PortTraffic", "run_with_memory"]
 
 
 HARNESS = Path(__file__).with_name("system.cpp")
-DRAM = Path(__file__).with_name("dram.h")
+PARTS = [Path(__file__).with_name(name) for name in ("dram.h", "levels.h")]
+WATCH = "watch.vlt"
 BASE = 1 << 28  # address of the memory
 AXI_NAMES = ("araddr", "arlen", "arsize", "arburst", "arvalid", "arready", "rdata", "rresp",
              "rlast", "rvalid", "rready", "awaddr", "awlen", "awsize", "awburst", "awvalid",
@@ -109,6 +111,7 @@ class MemoryRun:
     begins, ends : integers, shape (frames,), by name of the port
         Cycle of the first beat of each frame of an input, of the last of each of an output.
     traffic : tuple of :class:`PortTraffic`
+    levels : :class:`Levels`
     registers : :class:`int` by name
         Values at the end.
     messages : tuple of :class:`str`
@@ -124,6 +127,7 @@ class MemoryRun:
     begins: dict[str, np.ndarray]
     ends: dict[str, np.ndarray]
     traffic: tuple[PortTraffic, ...]
+    levels: Levels
     registers: dict[str, int]
     messages: tuple[str, ...]
     cycles: int
@@ -150,13 +154,20 @@ class MemoryRun:
 
     @property
     def memory(self) -> dict[str, float]:
-        """What crossed the memory, and by what share of what it gives outside refreshes."""
+        """What crossed the memory, and by what share of what it gives outside refreshes: from the
+        first cycle on, and since a frame of every network was done."""
         moved = sum(port.read_bytes + port.written_bytes for port in self.traffic)
-        most = self.timing.word_bytes * self.timing.derated * self.cycles
+        levels = self.levels
         return {"bytes": moved, "busy_cycles": moved // self.timing.word_bytes,
-                "utilisation": round(moved / most, 4),
+                "utilisation": self._share(moved, self.cycles),
+                "steady_utilisation": self._share(moved - levels.before,
+                                                  self.cycles - levels.since),
                 "underruns": sum(self.starved_cycles(engine.name)
                                  for engine in self.accelerator.engines)}
+
+    def _share(self, moved: int, cycles: int) -> float:
+        most = self.timing.word_bytes * self.timing.derated * cycles
+        return round(moved / most, 4)
 
 
 def run_with_memory(folder: Path, accelerator: Accelerator,
@@ -211,14 +222,16 @@ def run_with_memory(folder: Path, accelerator: Accelerator,
 def _compile(sources: Sequence[Path], accelerator: Accelerator, *, waves: bool,
              progress: Callable[[str], None]) -> Path:
     files = {path.name: path.read_bytes()
-             for path in [*sources, HARNESS, SIGNALS, DRAM, *(HEADERS if waves else ())]}
+             for path in [*sources, HARNESS, SIGNALS, *PARTS, *(HEADERS if waves else ())]}
     files["ports.h"] = _ports_header(accelerator).encode()
+    files[WATCH] = watched_signals(accelerator).encode()
 
     def make(work: Path) -> Path:
         progress("Compiling the simulator")
         for name, content in files.items():
             (work / name).write_bytes(content)
-        return compile_verilog(work, [path.name for path in sources], HARNESS.name, waves=waves)
+        return compile_verilog(work, [WATCH, *(path.name for path in sources)], HARNESS.name,
+                               waves=waves)
 
     return cached(digest([version(), str(waves),
                           *(part for item in sorted(files.items()) for part in item)]), make)
@@ -281,6 +294,8 @@ class _Host:
                            f"{timing.refresh_interval if timing.refresh_cycles else 0} "
                            f"{timing.turnaround} {timing.share!r} {seed}")
         self._lines += [f"watch {self._registers[name]}" for name in self._watched]
+        places = {name: place for name, (place, _) in self._regions.items()}
+        self._lines += describe_flows(self._accelerator, self._memory, timing, places)
 
     @property
     def _watched(self) -> list[str]:
@@ -347,7 +362,7 @@ class _Host:
         said: dict[str, list[list[int]]] = {}
         for line in lines:
             kind, *rest = line.split()
-            if kind in ("port", "register", "cycles"):
+            if kind in ("port", "register", "cycles", "flow", "sampled"):
                 said.setdefault(kind, []).append(list(map(int, rest)))
         values = {row[0]: row[1] for row in said.get("register", [])}
         outputs = {}
@@ -373,6 +388,8 @@ class _Host:
             traffic=tuple(PortTraffic(read_bytes=read, written_bytes=written, refused=refused,
                                       violations=violations)
                           for _, read, written, refused, violations in said["port"]),
+            levels=read_levels(self._memory, self._work, said.get("flow", []),
+                               said["sampled"][0], self._timing),
             registers={name: values[self._registers[name]] for name in self._watched},
             messages=tuple(line for line in lines if line.startswith("violation")))
 

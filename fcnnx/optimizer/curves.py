@@ -215,9 +215,9 @@ class Service:
         never ahead of the table's."""
         return float((self.gaps - np.arange(len(self.gaps)) * self.burst / rate).max())
 
-    def places(self, curve: Curve, delay: float) -> int:
-        """Words that a queue holds so that it is never dry (read) or full (written) where each
-        burst has moved so many cycles after its slot's start; whole bursts.
+    def needed(self, curve: Curve, delay: float) -> int:
+        """Words that a queue must hold so that it is never dry (read) or full (written) where each
+        burst has moved so many cycles after its slot's start.
 
         The queue of a read stream must have been full once. The bound is ``burst - 1`` and the
         excess of the curve over the service: the last of its slots that was passed over found less
@@ -228,4 +228,4 @@ class Service:
         rates = need + (own - need) * np.array([0.0, 0.25, 0.5, 1.0])
         most = min(curve.excess(float(rate), self.latency(float(rate)) + delay)
                    for rate in rates if rate > 0)
-        return -(-(self.burst - 1 + most) // self.burst) * self.burst
+        return self.burst - 1 + most

@@ -254,13 +254,13 @@ class _Port:
             own = np.flatnonzero(table == k)
             delay = self._latency(self.bursts[k])
             service = Service.of(starts, durations, own, demand.burst, period)
-            places = (2 * demand.burst if curve is None
-                      else max(2 * demand.burst, service.places(curve, delay)))
+            needed = 0 if curve is None else service.needed(curve, delay)
+            places = max(2, -(-needed // demand.burst)) * demand.burst
             streams.append(StreamSchedule(
                 name=demand.name, network=demand.network, direction=demand.direction,
                 port=self.number, stripe=part.stripe, stripes=part.stripes, burst=demand.burst,
                 slots=len(own), places=places, words=part.words, interval=demand.interval,
-                latency=delay, guaranteed=service.rate))
+                latency=delay, guaranteed=service.rate, needed=needed))
         return PortSchedule(streams=tuple(streams), table=tuple(int(k) for k in table),
                             period=period, outstanding=self.outstanding)
 

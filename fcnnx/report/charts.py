@@ -13,7 +13,7 @@ from fcnnx.errors import BadInput, Problem
 from .numbers import KINDS, number, share
 
 
-__all__ = ["MANY_SLOTS", "SERIES", "bandwidth", "fronts", "resources", "slots"]
+__all__ = ["MANY_SLOTS", "SERIES", "bandwidth", "fronts", "levels", "resources", "slots"]
 
 
 SERIES = 8  # networks with a colour of their own; style.css has them
@@ -251,6 +251,56 @@ def slots(report: Mapping[str, Any], index: int, *, first: int | None = None) ->
         color=altair.Color("network:N", scale=_colours(names), legend=None))
     return _render(bars.properties(width=WIDTH, height=18 * len(titles)),
                    f"Slots of port {index}")
+
+
+def levels(report: Mapping[str, Any]) -> str:
+    """The level of every stream's queue over some turns of the tables, as it was simulated, and the
+    one that is proven.
+
+    Parameters
+    ----------
+    report : mapping
+        As in report.json, with a schedule, and a simulation that sampled levels.
+    """
+    schedule, names = report["schedule"], [*report["networks"]]
+    found = report["simulation"]["memory"]
+    sampled = {(each["port"], each["name"]): each["samples"] for each in found["streams"]}
+    end = max(map(len, sampled.values())) * found["sample_cycles"]
+    rows: list[dict[str, Any]] = []
+    titles: list[str] = []
+    for index, port in enumerate(schedule["ports"]):
+        for each in port["streams"]:
+            samples = sampled.get((index, each["name"]), [])
+            if not samples:
+                continue
+            titles.append(f"{len(titles)}: {each['name']}")
+            bound = each["level"] and each["level"][each["direction"] == "write"]
+            rows += [{"stream": titles[-1], "network": each["network"], "level": level,
+                      "bound": bound, "cycle": k * found["sample_cycles"]}
+                     for k, level in _steps(samples)]
+    x = altair.X("cycle:Q", title="cycles", scale=altair.Scale(domain=[0, end], nice=False),
+                 axis=altair.Axis(format=",d", grid=False, tickCount=10))
+    y = altair.Y("level:Q", title=None, scale=altair.Scale(zero=True),
+                 axis=altair.Axis(format=",d", tickCount=2, grid=True, labelFontSize=10))
+    chart = altair.Chart().mark_line(interpolate="step-after", strokeWidth=1).encode(
+        x=x, y=y, color=altair.Color("network:N", scale=_colours(names), legend=None))
+    bounds = altair.Chart().mark_rule(strokeDash=[4, 3], color="var(--text)").encode(
+        y="max(bound):Q")
+    header = altair.Header(
+        labelAngle=0, labelAlign="left", labelColor="var(--text)", labelFontSize=12, title=None,
+        labelPadding=28,
+        labelExpr=f"truncate(replace(datum.label, /^[0-9]+: /, ''), {LETTERS}, 'center')")
+    return _render(altair.layer(chart, bounds, data=altair.Data(values=rows)).properties(
+        width=WIDTH, height=42).facet(
+            row=altair.Row("stream:N", sort=titles, header=header), spacing=8).resolve_scale(
+                y="independent"), "Levels of the queues")
+
+
+def _steps(samples: Sequence[int]) -> list[tuple[int, int]]:
+    """Where samples change, and the last, with their numbers."""
+    last = len(samples) - 1
+    return [(k, level) for k, level in enumerate(samples)
+            if k in (0, last) or level != samples[k - 1]]
 
 
 def slot_times(port: Mapping[str, Any], turnaround: int) -> list[tuple[float, float]]:

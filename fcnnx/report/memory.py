@@ -32,6 +32,7 @@ def memory(report: Report) -> str:
         "need.</p>",
         _totals(report), "<h3>Networks at the memory</h3>", _networks(report),
         *_tables(report), "<h3>Streams and their queues</h3>", _streams(report),
+        *_levels(report),
         *_proof(schedule))
 
 
@@ -56,15 +57,17 @@ def _totals(report: Report) -> str:
     schedule, simulation = report["schedule"], report["simulation"]
     found = simulation and simulation["memory"]
     unmeasured = '<span class="unmeasured">not measured</span>'
-    moved = waited = used = unmeasured
+    moved = waited = used = steady = unmeasured
     if found:
         moved = number(found["bytes"] * report["clock_mhz"] / simulation["cycles"] / 1e3)
         used, waited = f"{found['utilisation']:.1%}", _waits(found["underruns"], schedule)
+        steady = f"{found['steady_utilisation']:.1%}"
     none = "0, proven" if schedule["policy"] == "cyclic" else "not known"
     rows = [
         ["GB/s", f"{number(report['total']['dram_gbps'])} of "
          f"{number(report['budget']['dram_gbps'])}", moved],
         ["used of the memory, refreshes taken off", f"{schedule['utilisation']:.1%}", used],
+        ["the same, once a frame of every network is done", "", steady],
         ["cycles in which engines waited for it", none, waited]]
     note = ("" if not found else '<p class="about">Simulations begin with empty queues and the '
             "loading of weights, and end with the last frame: they move less than in steady "
@@ -129,9 +132,11 @@ def _streams(report: Report) -> str:
     heads = ["stream", "port", "", "words a frame", "needs<br><small>MB/s</small>",
              *(["is given<br><small>MB/s</small>", "needs of it", "slots"] if cyclic else []),
              "burst<br><small>words</small>", "queue<br><small>words</small>",
+             "level<br><small>planned</small>", "level<br><small>simulated</small>",
              "lasts<br><small>cycles</small>",
              *(["late at most<br><small>cycles</small>"] if cyclic else [])]
     rows = []
+    simulated = _simulated(report)
     for index, port in enumerate(report["schedule"]["ports"]):
         for each in port["streams"]:
             given = [_megabytes(report, each["guaranteed"]),
@@ -143,15 +148,56 @@ def _streams(report: Report) -> str:
                 each["direction"] if each["rate"] else "read once",
                 number(each["words_per_frame"]) if each["rate"] else "",
                 _megabytes(report, each["rate"]) if each["rate"] else "", *given,
-                number(each["burst"]), number(each["places"]), lasts,
+                number(each["burst"]), number(each["places"]), *_level(
+                    each, simulated.get((index, each["name"]))), lasts,
                 *([number(each["latency_cycles"])] if cyclic else [])]))
     note = ("" if not cyclic else
             "Queues hold the least, in whole bursts and two at least, with which they are proven "
-            "never to run dry, or full. Late: cycles from a slot to its burst's last word. ")
+            "never to run dry, or full. Level: words that are there for the engine, at least, or "
+            "that wait for the memory, at most; simulated from the first frame on, with the few "
+            "that stand between queue and engine. Late: cycles from a slot to its burst's last "
+            "word. ")
     return table(heads, rows) + (
-        f'<p class="about">{note}Lasts: how long a full queue does, at the stream\'s own rate. '
-        "Levels of queues are not recorded in simulation: that none ran dry shows in the cycles "
-        "that engines waited.</p>")
+        f'<p class="about">{note}Lasts: how long a full queue does, at the stream\'s own rate.'
+        "</p>")
+
+
+def _simulated(report: Report) -> dict[tuple[int, str], Mapping[str, Any]]:
+    """What was seen of each stream, by port and name."""
+    simulation = report["simulation"]
+    return {(each["port"], each["name"]): each
+            for each in (simulation["memory"].get("streams", ()) if simulation else ())}
+
+
+def _level(stream: Mapping[str, Any],
+           found: Mapping[str, Any] | None) -> tuple[str, str]:
+    """What is proven of a queue's level, and what was simulated."""
+    if not stream["rate"]:
+        return "", ""
+    reads, proven = stream["direction"] == "read", stream["level"]
+    planned = "not known"
+    if proven:
+        planned = f"&ge; {number(proven[0])}" if reads else f"&le; {number(proven[1])}"
+    if found is None:
+        return planned, '<span class="unmeasured">not measured</span>'
+    seen = f"{number(found['least'])} to {number(found['greatest'])}"
+    kept = not proven or (found["least"] >= proven[0] if reads
+                          else found["greatest"] <= proven[1])
+    return planned, seen if kept else f'<span class="bad">{seen}</span>'
+
+
+def _levels(report: Report) -> Iterator[str]:
+    """The levels on an axis of time."""
+    simulation = report["simulation"]
+    if not any(each["samples"] for each in _simulated(report).values()):
+        return
+    found = simulation["memory"]
+    yield "<h3>Levels of the queues on the axis of time</h3>"
+    yield (f'<p class="about">As simulated from cycle {number(found["sampled_from"])} on, when '
+           "a frame of every network was done: words that are there for the engine, or that wait "
+           f"for the memory; every {number(found['sample_cycles'])} cycles, of these the least of "
+           "what is read, the greatest of what is written. Dashed: the bound that is proven.</p>")
+    yield f'<div class="tall">{charts.levels(report)}</div>'
 
 
 def _megabytes(report: Report, words_per_cycle: float) -> str:

@@ -24,6 +24,7 @@ def schedule(plan: Plan) -> dict[str, Any] | None:
 
     ``words_per_cycle`` are what the memory gives, or a port, refreshes not taken off;
     ``utilisation`` is the share of it that is used outside of them, as simulations measure it;
+    ``level`` of a stream is what its queue holds at least, and at most, where that is proven;
     ``images`` say which part of dram.bin is behind each network's base address of weights.
     """
     memory, found, timing = plan.accelerator.memory, plan.schedule, plan.memory
@@ -50,10 +51,19 @@ def schedule(plan: Plan) -> dict[str, Any] | None:
                 "burst": each.burst, "slots": each.slots, "places": each.places,
                 "words_per_frame": each.words, "interval_cycles": each.interval,
                 "latency_cycles": each.latency, "rate": _rate(each),
-                "guaranteed": each.guaranteed} for each in port.streams],
+                "guaranteed": each.guaranteed, "level": _level(each)}
+                for each in port.streams],
         } for port in ports],
         "proven": list(found.checked),
     }
+
+
+def _level(stream: StreamSchedule) -> list[int] | None:
+    """The least and greatest words of its queue that are proven; None where nothing is."""
+    if not stream.needed:
+        return None
+    return ([stream.places - stream.needed, stream.places] if stream.direction == "read"
+            else [0, stream.needed])
 
 
 def _images(memory: MemorySystem) -> dict[str, dict[str, int]]:

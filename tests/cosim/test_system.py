@@ -116,6 +116,28 @@ def test_as_predicted(run, planned, inputs, seed):
     assert errors(result, 0) == errors(result, 1) == set()
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_levels_keep_their_bounds(run, planned, seed):
+    result = run(seed=seed)
+    levels = {(each.port, each.name): each for each in result.levels.streams}
+    assert sum(each.bytes for each in levels.values()) == result.memory["bytes"]
+    for stream in planned.schedule.streams:
+        level = levels[stream.port, stream.name]
+        assert level.direction == stream.direction
+        if not stream.words:
+            assert not level.samples
+            continue
+        assert stream.burst <= stream.needed <= stream.places
+        assert level.least <= min(level.samples)
+        assert max(level.samples) <= level.greatest
+        assert 0 < len(level.samples) <= 512
+        if stream.direction == "read":
+            assert stream.places - stream.needed <= level.least < stream.places
+        else:
+            assert level.least >= 0
+            assert stream.burst <= level.greatest <= stream.needed
+
+
 @pytest.mark.parametrize(("stopped", "other"), [(0, "streamed"), (1, "resident")])
 def test_a_neighbour_that_stops_and_starts_again(run, accelerator, inputs, registers, stopped,
                                                  other):

@@ -12,8 +12,14 @@ from .test_html import read, row_of
 
 @pytest.fixture
 def simulated(simulation):
+    streams = [{"name": name, "port": port, "direction": direction, "bytes": 8, "least": least,
+                "greatest": least + 30, "samples": samples} for port, name, direction, least,
+               samples in ((0, "a x <0>", "read", 50, [60, 60, 51, 60]),
+                           (0, "b y", "write", 0, [0, 8, 0, 0]), (0, "b load", "read", 0, []),
+                           (1, "b x", "read", 3, [9, 8, 7, 3]))]
     simulation["memory"] = {"bytes": 61725, "busy_cycles": 7716, "utilisation": 0.35,
-                            "underruns": 0}
+                            "steady_utilisation": 0.39, "underruns": 0, "sampled_from": 4000,
+                            "sample_cycles": 20, "streams": streams}
     return simulation
 
 
@@ -25,16 +31,24 @@ def test_no_memory(planned, simulation):
 
 def test_every_figure(with_memory, simulated):
     reader = read(with_memory, simulated)
-    assert reader.tags.count("svg") == 8  # bandwidth, two tables, and the beginning of one
+    # Bandwidth, two tables, the beginning of one, and levels.
+    assert reader.tags.count("svg") == 9
     assert row_of(reader, "memory side") == ["memory side", "0", "5", "4,321", "3,210"]
     assert row_of(reader, "GB/s") == ["GB/s", "0.75 of 3.78", "0.625"]
     assert row_of(reader, "used of the memory, refreshes taken off")[1:] == ["40.0%", "35.0%"]
     assert row_of(reader, "cycles in which engines waited for it")[1:] == ["0, proven", "0"]
     assert row_of(reader, "a", "0")[3:] == ["1,236", "1,236", "1,000", "0.809", "4", "0"]
+    assert row_of(reader, "the same, once a frame of every network is done")[1:] == ["", "39.0%"]
     assert row_of(reader, "a x <0>") == ["a x <0>", "0", "read", "618", "400", "480", "83%", "60",
-                                         "16", "96", "240", "222"]
+                                         "16", "96", "≥ 6", "50 to 80", "240", "222"]
+    assert row_of(reader, "b y")[9:12] == ["24", "≤ 18", "0 to 30"]
     assert row_of(reader, "b load") == ["b load", "0", "read once", "", "", "8", "", "1", "16",
-                                        "32", "", "222"]
+                                        "32", "", "", "", "222"]
+    assert "from cycle 4,000 on" in reader.text
+    page = html.page(with_measurements(with_memory, simulated, None))
+    assert '<span class="bad">0 to 30</span>' in page
+    assert '<span class="bad">3 to 33</span>' in page
+    assert '<span class="bad">50 to 80</span>' not in page
     assert "Port 0 : 80 slots in 2,000 cycles" in reader.text
     assert "Its first 64 slots" in reader.text
     assert "port 0: 80 slots <fit>" in reader.words
@@ -45,10 +59,13 @@ def test_in_turn(with_memory):
     with_memory["schedule"] |= {"policy": "round-robin", "paces": {"a": 0, "b": 0}, "proven": []}
     for port in with_memory["schedule"]["ports"]:
         port |= {"table": [], "period_cycles": 0}
-        port["streams"] = [each | {"slots": 0, "guaranteed": 0.0} for each in port["streams"]]
+        port["streams"] = [each | {"slots": 0, "guaranteed": 0.0, "level": None}
+                           for each in port["streams"]]
     reader = read(with_memory)
     assert "Nothing is proven" in reader.words
     assert "Slots on the axis of time" not in reader.words
+    assert "Levels of the queues" not in reader.words
+    assert row_of(reader, "b x")[7:9] == ["not known", "not measured"]
     assert row_of(reader, "cycles in which engines waited for it")[1:] == ["not known",
                                                                           "not measured"]
     assert reader.tags.count("svg") == 5
