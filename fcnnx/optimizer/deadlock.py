@@ -25,7 +25,7 @@ class Deadlock(Exception):
         super().__init__(f"Stages {', '.join(stages)} wait for each other for ever")
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=32)
 def operator_timing(operator: Operator) -> Timing:
     """The operator's timing; kept, as the same operators are timed many times."""
     return operator.timing()

@@ -112,7 +112,7 @@ class Decider:
             engine = chooser.engine(selection)
             if places := ample_places(engine):
                 engine = chooser.engine(selection, places)
-            timing = simulate(engine)
+            timing = simulate(engine, kept=())
             self._measurements[key] = _Measured(timing.interval_cycles, timing.latency_cycles)
         measured = self._measurements[key]
         return dataclasses.replace(measured, interval=max(measured.interval, selection.interval))

@@ -7,7 +7,7 @@ import numpy as np
 from fcnnx.hdl.engine import Engine, Source
 from fcnnx.hdl.operators.plumbing import LEAST_PLACES, Fork
 
-from .deadlock import operator_timing
+from .events import form
 from .timing import EngineTiming, Solver, simulate
 
 
@@ -38,9 +38,10 @@ def size_queues(make: Callable[[Places], Engine]) -> tuple[Engine, EngineTiming]
     """
     shortest = make({})
     ample = ample_places(shortest)
+    ports = _ports(shortest)
     if not ample:
-        return shortest, simulate(shortest)
-    ideal = Solver(make(ample))
+        return shortest, simulate(shortest, kept=ports)
+    ideal = Solver(make(ample), kept=ports)
     while ideal.solved < LEAST_FRAMES or not (ideal.repeats or ideal.solved == ideal.frames):
         ideal.solve_frame()
     search = _Search(make, ample, ideal)
@@ -58,6 +59,12 @@ def ample_places(engine: Engine) -> Places:
     return {name: (4 * fork.shape.beats,) * len(fork.places) for name, fork in _forks(engine)}
 
 
+def _ports(engine: Engine) -> list[Source]:
+    """The streams that cross the engine's border."""
+    return [*(Source(name) for name, _ in engine.inputs),
+            *(source for _, source in engine.outputs)]
+
+
 def _forks(engine: Engine) -> list[tuple[str, Fork]]:
     return [(stage.name, stage.operator) for stage in engine.stages
             if isinstance(stage.operator, Fork)]
@@ -67,16 +74,18 @@ def _held(engine: Engine, interval: int) -> Places:
     """The most places of each branch in use, where the source offers at the engine's pace."""
     offers = {name: np.arange(LEAST_FRAMES * shape.beats) * interval // shape.beats
               for name, shape in engine.inputs}
-    crossed = simulate(engine, LEAST_FRAMES, offers=offers).transfers
+    forks = [stage for stage in engine.stages if isinstance(stage.operator, Fork)]
+    crossed = simulate(engine, LEAST_FRAMES, offers=offers, kept=[
+        source for stage in forks for source in (stage.inputs[0], *(
+            Source(stage.name, branch) for branch in range(len(stage.operator.outputs))))]
+        ).transfers
     held: dict[str, tuple[int, ...]] = {}
-    for stage in engine.stages:
-        if isinstance(stage.operator, Fork):
-            issued = crossed[stage.inputs[0]]
-            outputs = operator_timing(stage.operator).outputs
-            held[stage.name] = tuple(
-                int((np.arange(len(issued)) + 1 - np.searchsorted(
-                    crossed[Source(stage.name, branch)] + output.back, issued,
-                    side="right")).max()) for branch, output in enumerate(outputs))
+    for stage in forks:
+        issued = crossed[stage.inputs[0]]
+        held[stage.name] = tuple(
+            int((np.arange(len(issued)) + 1 - np.searchsorted(
+                crossed[Source(stage.name, branch)] + output.back, issued,
+                side="right")).max()) for branch, output in enumerate(form(stage.operator).outputs))
     return held
 
 
@@ -101,12 +110,12 @@ class _Search:
 
     def __init__(self, make: Callable[[Places], Engine], places: Places, ideal: Solver):
         self._make = make
-        self._ends = ideal.ends.tolist()
+        self._ends, self._ports = ideal.ends.tolist(), _ports(ideal.engine)
         self.places, self.solver = places, ideal
 
     def take(self, places: Places) -> bool:
         """Take these if they cost nothing."""
-        solver = Solver(self._make(places), frames=len(self._ends))
+        solver = Solver(self._make(places), frames=len(self._ends), kept=self._ports)
         if not all(solver.keeps(end) for end in self._ends):
             return False
         self.places, self.solver = places, solver

@@ -177,7 +177,8 @@ def _undominated(found: Mapping[tuple[int, ...], Selection]) -> list[Selection]:
 
 def latency_of(chooser: Chooser, selection: Selection) -> int:
     """Cycles of the first frame, with ample queues at joins."""
-    solver = Solver(chooser.engine(selection, ample_places(chooser.engine(selection))), frames=1)
+    solver = Solver(chooser.engine(selection, ample_places(chooser.engine(selection))), frames=1,
+                    kept=())
     solver.solve_frame()
     return solver.latency
 

@@ -6,21 +6,33 @@ start: a frame starts from the frame before it, moved by the last interval.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
 from fcnnx.hdl.engine import Engine, Source, Stage
-from fcnnx.hdl.operator import Input, Output, Timing
 
-from .deadlock import check_deadlock, operator_timing
+from .deadlock import check_deadlock
+from .events import (
+    NEVER,
+    Departures,
+    Events,
+    Giving,
+    Index,
+    Offers,
+    Run,
+    Taking,
+    Wait,
+    compose,
+    form,
+    placed,
+)
 
 
 __all__ = ["EngineTiming", "Solver", "StageTiming", "simulate"]
 
 
-NOTHING = np.zeros(0, dtype=np.int64)
-NEVER = -(1 << 40)  # of an event before the first frame: it holds nothing up
+LATE = 1 << 30  # cycles, beyond which times take more than 32 bits
 MOST_FRAMES = 8
 PATIENCE = 1000  # sweeps of a frame, before a deadlock is looked for
 
@@ -75,159 +87,49 @@ class EngineTiming:
 
 
 class _Stream:
-    """One stream's events: offered by a stage or a source, taken by a stage or a sink."""
+    """One stream: what offers its beats, and what takes them.
 
-    def __init__(self, beats: int, frames: int):
+    Parameters
+    ----------
+    beats : :class:`int`
+        Of a frame.
+    """
+
+    def __init__(self, beats: int):
         self.beats = beats
-        self.before = 0  # frames of padding, so that indices may reach back
-        self.frames = frames
-        self.made_by = NOTHING  # issue of each beat
-        self.follows = NOTHING  # index of each beat in its issue, plus depth
-        self.producer: _Stage | None = None
-        self.consumer: _Stage | None = None
-        self.input: Input | None = None
-        self.taken_by = NOTHING  # issue that takes, or frees a place for, a beat
-        self.offers: np.ndarray | None = None
-        self.ready: np.ndarray | None = None
-        self.steps = np.arange(beats)
-        self.changed = True
+        self.producer: Events | None = None  # issues, or offers of a source
+        self.giving: Giving | None = None
+        self.consumer: Events | None = None  # issues
+        self.taking: Taking | None = None
+        self.transfers: Events | None = None  # where they are no issues of the consumer
 
     @property
     def buffered(self) -> bool:
         """Whether beats cross into a buffer, and not into an issue."""
-        return self.input is not None and self.input.places > 0
+        return self.taking is not None and self.taking.places > 0
 
-    def allocate(self) -> None:
-        size = (self.before + self.frames) * self.beats
-        self.offered = np.full(size, NEVER)
-        self.crossed = np.full(size, NEVER)
+    def offered(self, beats: Index) -> tuple[Index, int | np.ndarray]:
+        """What the producer must have issued for these beats, and how long before."""
+        if self.giving is None:
+            return beats, 0
+        assert self.producer is not None
+        index = compose(self.giving.made_by, self.producer.count, beats, self.beats)
+        follows = self.giving.follows
+        return index, follows if isinstance(follows, int) else follows[placed(beats, 0)]
 
-    def reach(self, beats: int) -> None:
-        """Let indices reach this many beats back."""
-        self.before = max(self.before, -(-beats // self.beats) + 1)
+    def crossed(self, beats: Index) -> tuple[Events, Index]:
+        """The events that these beats' transfers are; those of frames before are negative."""
+        if self.transfers is not None:
+            return self.transfers, beats
+        assert self.consumer is not None
+        assert self.taking is not None
+        return self.consumer, compose(self.taking.taken_by, self.consumer.count, beats,
+                                      self.beats)
 
-    def span(self, frame: int) -> slice:
-        return slice((self.before + frame) * self.beats, (self.before + frame + 1) * self.beats)
-
-    def update(self, frame: int) -> bool:
-        """Compute the frame's offers and transfers anew; returns whether they are others."""
-        span = self.span(frame)
-        if self.producer is not None:
-            base = (self.producer.before + frame) * self.producer.count
-            offered = self.producer.issued[self.made_by + base] + self.follows
-        else:
-            offered = self._offers(frame)
-        earliest = offered
-        if self.consumer is not None and self.input is not None:
-            base = (self.consumer.before + frame) * self.consumer.count
-            taken = self.consumer.issued[self.taken_by + base]
-            if self.input.places:
-                earliest = np.maximum(offered, taken + self.input.release)
-        last = int(self.crossed[span.start - 1]) if span.start else NEVER
-        if self.input is not None and not self.input.places:
-            crossed = taken
-        elif self.ready is not None:
-            crossed = self._next_ready(self.ready, earliest, last)
-        else:
-            earliest = earliest - self.steps
-            earliest[0] = max(earliest[0], last + 1)
-            crossed = np.maximum.accumulate(earliest, out=earliest) + self.steps
-        if (np.array_equal(offered, self.offered[span])
-                and np.array_equal(crossed, self.crossed[span])):
-            return False
-        self.offered[span], self.crossed[span] = offered, crossed
-        return True
-
-    def _offers(self, frame: int) -> np.ndarray:
-        if self.offers is None:
-            return np.zeros(self.beats, np.int64)
-        return self.offers[frame * self.beats:(frame + 1) * self.beats]
-
-    def _next_ready(self, ready: np.ndarray, earliest: np.ndarray, last: int) -> np.ndarray:
-        """The first ready cycles from these on, each after the one before."""
-        beyond = ready[-1] + 1
-        rank = np.searchsorted(ready, earliest)
-        rank = np.where(rank < len(ready), rank, len(ready) + np.maximum(earliest - beyond, 0))
-        after = last + 1
-        first = int(np.searchsorted(ready, after))
-        rank[0] = max(rank[0], first if first < len(ready)
-                      else len(ready) + max(after - beyond, 0))
-        rank = np.maximum.accumulate(rank - self.steps) + self.steps
-        late = rank >= len(ready)
-        return np.where(late, beyond + rank - len(ready),
-                        ready[np.minimum(rank, len(ready) - 1)])
-
-
-class _Stage:
-    """One operator's issues."""
-
-    def __init__(self, name: str, timing: Timing, frames: int):
-        self.name, self.timing, self.frames = name, timing, frames
-        self.count = len(timing.cycles)
-        self.total = int(timing.cycles.sum())
-        self.last = int(timing.cycles[-1])
-        self.elapsed = np.concatenate([[0], np.cumsum(timing.cycles[:-1])])
-        self.before = 1
-        self.inputs: list[tuple[_Stream, np.ndarray, np.ndarray, int]] = []
-        self.outputs: list[tuple[_Stream, np.ndarray, np.ndarray, int]] = []
-        self.changed = True
-
-    def reach(self, issues: int) -> None:
-        self.before = max(self.before, -(-issues // self.count) + 1)
-
-    def allocate(self) -> None:
-        self.issued = np.full((self.before + self.frames) * self.count, NEVER)
-
-    def span(self, frame: int) -> slice:
-        return slice((self.before + frame) * self.count, (self.before + frame + 1) * self.count)
-
-    def takes(self, stream: _Stream, entry: Input) -> None:
-        """Connect an input: only an issue that needs more than the one before it can wait."""
-        needs = np.asarray(entry.needs)
-        waits = np.flatnonzero(np.diff(needs, prepend=0) > 0)
-        stream.consumer, stream.input = self, entry
-        if entry.places:
-            frees = np.asarray(entry.frees)
-            freed = stream.steps + 1 - entry.places
-            back = (-freed // entry.beats + 1) * (freed <= 0)
-            index = np.searchsorted(frees, freed + back * entry.beats)
-            stream.taken_by = index - back * self.count
-            self.reach(int(-stream.taken_by.min()))
-        else:
-            stream.taken_by = np.searchsorted(needs, stream.steps, side="right")
-        self.inputs.append((stream, waits, needs[waits] - 1, entry.entry if entry.places else 0))
-
-    def gives(self, stream: _Stream, output: Output) -> None:
-        """Connect an output."""
-        makes = np.asarray(output.makes)
-        issue = np.searchsorted(makes, stream.steps, side="right")
-        first = np.concatenate([[0], makes])[issue]
-        stream.producer, stream.made_by = self, issue
-        stream.follows = stream.steps - first + output.depth
-        waits = np.flatnonzero(np.diff(makes, prepend=0) > 0)
-        index = makes[waits] - 1 - output.places
-        stream.reach(int(-index.min()))
-        self.outputs.append((stream, waits, index, output.back))
-
-    def update(self, frame: int) -> bool:
-        """Compute the frame's issues anew; returns whether they are others."""
-        span = self.span(frame)
-        earliest = np.full(self.count, NEVER)
-        earliest[0] = self.issued[span.start - 1] + self.last
-        for stream, waits, index, delay in self.inputs:
-            times = stream.crossed if stream.buffered else stream.offered
-            at = times[index + (stream.before + frame) * stream.beats] + delay
-            earliest[waits] = np.maximum(earliest[waits], at)
-        for stream, waits, index, delay in self.outputs:
-            at = stream.crossed[index + (stream.before + frame) * stream.beats] + delay
-            earliest[waits] = np.maximum(earliest[waits], at)
-        earliest -= self.elapsed
-        issued = np.maximum.accumulate(earliest, out=earliest)
-        issued += self.elapsed
-        if np.array_equal(issued, self.issued[span]):
-            return False
-        self.issued[span] = issued
-        return True
+    def cycles(self) -> np.ndarray:
+        """Of all transfers of the frame at hand."""
+        events, index = self.crossed(Run(0, 1, self.beats))
+        return events.times[placed(index, 0)]
 
 
 class Solver:
@@ -242,64 +144,132 @@ class Solver:
         First cycle in which the source offers each beat; every cycle from 0 on if left out.
     ready : sorted arrays of integers, by output
         Cycles in which the sink is ready; it always is after the last of them, and if left out.
+    kept : collection of :class:`Source` or None
+        Streams whose transfers are kept; all where it is None.
+
+    Attributes
+    ----------
+    solved : :class:`int`
+        Frames.
     """
 
     def __init__(self, engine: Engine, *, frames: int = MOST_FRAMES,
                  offers: Mapping[str, np.ndarray] | None = None,
-                 ready: Mapping[str, np.ndarray] | None = None):
+                 ready: Mapping[str, np.ndarray] | None = None,
+                 kept: Collection[Source] | None = None):
         self.engine, self.frames = engine, frames
         self.solved = 0
-        self.sweeps = 0
-        self.streams: dict[Source, _Stream] = {}
-        self.stages: list[_Stage] = []
+        self._ends: list[int] = []
+        self._moved: list[int | None] = []  # of all events alike, from the frame before each
+        self._first = 0
+        self._streams: dict[Source, _Stream] = {}
+        self._issues: dict[str, Events] = {}
+        self._offers: list[Offers] = []
+        self._events: list[Events] = []  # as they follow one another
+        self._ready = {source: ready[name] for name, source in engine.outputs
+                       if name in ready and len(ready[name])} if ready else {}
+        self._beats = np.arange(max(engine.shape(source).beats for source in engine.sources),
+                                dtype=np.int32)
         for name, shape in engine.inputs:
-            self.streams[Source(name)] = stream = _Stream(shape.beats, frames)
-            stream.offers = None if offers is None else offers.get(name)
+            self._offer(name, shape.beats, None if offers is None else offers.get(name))
         for stage in engine.stages:
             self._connect(stage)
-        for name, source in engine.outputs:
-            cycles = None if ready is None else ready.get(name)
-            self.streams[source].ready = cycles if cycles is not None and len(cycles) else None
-        for stream in self.streams.values():
-            stream.allocate()
-        for part in self.stages:
-            part.allocate()
-        self._inputs = [self.streams[Source(name)] for name, _ in engine.inputs]
-        self._outputs = [self.streams[source] for _, source in engine.outputs]
-        self._steady = offers is None and ready is None
+        self._wait()
+        self._kept: dict[Source, list[np.ndarray]] = {
+            source: [] for source in (self._streams if kept is None else kept)}
+        self._allocate(offers, ready)
+
+    def _offer(self, name: str, beats: int, cycles: np.ndarray | None) -> None:
+        self._streams[Source(name)] = stream = _Stream(beats)
+        table = (np.broadcast_to(np.int32(0), (self.frames, beats)) if cycles is None
+                 else np.asarray(cycles)[:self.frames * beats].reshape(self.frames, beats))
+        stream.producer = Offers(table)
+        if cycles is not None:
+            self._offers.append(stream.producer)
 
     def _connect(self, stage: Stage) -> None:
-        timing = operator_timing(stage.operator)
-        ours = _Stage(stage.name, timing, self.frames)
-        for source, entry in zip(stage.inputs, timing.inputs, strict=True):
-            stream = self.streams[source]
-            assert stream.beats == entry.beats, (stage.name, str(source))
-            assert entry.places or entry.needs[-1] == entry.beats, (stage.name, str(source))
-            ours.takes(stream, entry)
-        for k, (shape, output) in enumerate(zip(stage.operator.outputs, timing.outputs,
+        ours = form(stage.operator)
+        self._issues[stage.name] = issues = Events(ours.steps, ours.last)
+        for source, taking in zip(stage.inputs, ours.inputs, strict=True):
+            stream = self._streams[source]
+            assert stream.beats == taking.beats, (stage.name, str(source))
+            stream.consumer, stream.taking = issues, taking
+            if taking.places:
+                self._transfer(stream)
+        self._events.append(issues)
+        for k, (shape, giving) in enumerate(zip(stage.operator.outputs, ours.outputs,
                                                 strict=True)):
-            assert shape.beats == int(output.makes[-1]), stage.name
-            self.streams[Source(stage.name, k)] = stream = _Stream(shape.beats, self.frames)
-            ours.gives(stream, output)
-        self.stages.append(ours)
+            assert shape.beats == giving.beats, stage.name
+            source = Source(stage.name, k)
+            self._streams[source] = stream = _Stream(shape.beats)
+            stream.producer, stream.giving = issues, giving
+
+    def _transfer(self, stream: _Stream, ready: np.ndarray | None = None) -> None:
+        """Make a stream's transfers events of their own."""
+        steps = self._beats[:stream.beats]
+        floor = 0 if stream.giving is None else NEVER
+        stream.transfers = (Events(steps, 1, floor) if ready is None
+                            else Departures(steps, 1, ready))
+        self._events.append(stream.transfers)
+
+    def _wait(self) -> None:
+        """Have all events wait for what they do wait for."""
+        for source, stream in self._streams.items():
+            whole = Run(0, 1, stream.beats)
+            if stream.consumer is None:
+                self._transfer(stream, self._ready.get(source))
+            if stream.transfers is not None:
+                if stream.giving is not None or stream.producer in self._offers:
+                    index, delay = stream.offered(whole)
+                    self._hold(stream.transfers, stream.producer, index, delay, whole)
+                if stream.taking is not None:
+                    self._hold(stream.transfers, stream.consumer, stream.taking.taken_by,
+                               stream.taking.release, whole)
+            if stream.taking is not None:
+                index, delay = ((stream.taking.needs, stream.taking.entry) if stream.buffered
+                                else stream.offered(stream.taking.needs))
+                self._hold(stream.consumer, stream.transfers or stream.producer, index, delay,
+                           stream.taking.waits)
+            if stream.giving is not None:
+                events, index = stream.crossed(stream.giving.places)
+                self._hold(stream.producer, events, index, stream.giving.back,
+                           stream.giving.waits)
+
+    @staticmethod
+    def _hold(held: Events | None, by: Events | None, index: Index, delay: int | np.ndarray,
+              at: Index) -> None:
+        assert held is not None
+        assert by is not None
+        held.wait(Wait(events=by, index=index, delay=delay, at=at))
+
+    def _allocate(self, offers, ready) -> None:
+        """Make room: of 32 bits, as long as times are small."""
+        late = any((table.cycles[-1] > LATE).any() for table in self._offers)
+        large = any(events.total > LATE // 2 for events in self._events)
+        kind = np.int64 if late or large or ready else np.int32
+        rows = [*self._events, *(stream.producer for stream in self._streams.values()
+                                 if isinstance(stream.producer, Offers))]
+        for events in rows:
+            events.allocate(kind)
+        for events in rows:
+            events.connect()
+        count = max(events.count for events in self._events)
+        self._room = np.empty(count, kind), np.empty(count, kind)
 
     @property
     def ends(self) -> np.ndarray:
         """Cycle of the last output beat of every frame solved, shape (frames,)."""
-        lasts = [stream.crossed[stream.before * stream.beats:].reshape(-1, stream.beats)[:, -1]
-                 for stream in self._outputs]
-        return np.max(lasts, axis=0)[:self.solved]
+        return np.array(self._ends)
 
     @property
     def latency(self) -> int:
         """From the first input beat of the first frame to its last output beat."""
-        first = min(int(stream.crossed[stream.before * stream.beats]) for stream in self._inputs)
-        return int(self.ends[0]) - first
+        return self._ends[0] - self._first
 
     @property
     def interval(self) -> int:
         """Between the last output beats of the last two frames solved."""
-        return int(self.ends[-1] - self.ends[-2])
+        return self._ends[-1] - self._ends[-2]
 
     def solve_frame(self) -> None:
         """Solve one more frame.
@@ -309,16 +279,24 @@ class Solver:
         Deadlock
             If its beats can never all cross.
         """
-        self._guess(self.solved)
+        self._begin()
+        self._guess()
         self._settle()
-        self.solved += 1
+        self._end()
 
     def keeps(self, end: int) -> bool:
         """Solve one more frame, unless it ends later than this; returns whether it does not."""
+        self._begin()
         if not self._settle(end):
             return False
-        self.solved += 1
+        self._end()
         return True
+
+    def _begin(self) -> None:
+        """Go on to a frame: its times are no earlier than those of the one before."""
+        if self.solved:
+            for events in (*self._events, *self._offers):
+                events.begin()
 
     def _settle(self, end: int | None = None) -> bool:
         """Sweep until nothing changes; false as soon as the frame ends later than this, or if that
@@ -327,82 +305,98 @@ class Solver:
         Without a guess no sweep's cycles are too late, so that a later end is soon seen, and that
         of a deadlock too.
         """
-        frame, sweeps = self.solved, 0
-        for stream in self.streams.values():
-            stream.changed = True
-        for part in self.stages:
-            part.changed = True
-        while self._sweep(frame, self.stages) | self._sweep(frame, self.stages[::-1]):
-            if end is not None and any(int(stream.crossed[stream.span(frame)][-1]) > end
-                                       for stream in self._outputs):
+        sweeps = 0
+        for events in self._events:
+            events.changed = True
+        while self._sweep(self._events) | self._sweep(self._events[::-1]):
+            if end is not None and self._last() > end:
                 return False
             sweeps += 1
             if sweeps == PATIENCE:
                 if end is not None:
                     return False
                 check_deadlock(self.engine)
-        self.sweeps += sweeps
         return True
 
-    def _guess(self, frame: int) -> None:
-        """Start from the frame before, moved by the interval, once frames follow one another alike:
-        any start leads there, and this one is there, while an empty engine's first frames are no
-        guide to what comes after them."""
-        ends = self.ends[-3:]
-        if len(ends) < 3 or ends[2] - ends[1] != ends[1] - ends[0]:
-            return
-        for part in self.stages:
-            span = part.span(frame)
-            before, last = (part.issued[part.span(frame - 2)], part.issued[part.span(frame - 1)])
-            part.issued[span] = 2 * last - before
-        for stream in self.streams.values():
-            span = stream.span(frame)
-            for times in (stream.offered, stream.crossed):
-                times[span] = (2 * times[stream.span(frame - 1)]
-                               - times[stream.span(frame - 2)])
-
-    def _sweep(self, frame: int, stages: list[_Stage]) -> bool:
+    def _sweep(self, rows: Sequence[Events]) -> bool:
         """Bring what has changed up to date in this order; returns whether anything has."""
         any_changed = False
-        for stage in stages:
-            for stream, *_ in (*stage.inputs, *stage.outputs):
-                if stream.changed:
-                    any_changed |= self._update_stream(stream, frame)
-            if stage.changed:
-                stage.changed = False
-                if stage.update(frame):
-                    any_changed = True
-                    for stream, *_ in (*stage.inputs, *stage.outputs):
-                        stream.changed = True
-            for stream, *_ in (*stage.inputs, *stage.outputs):
-                if stream.changed:
-                    any_changed |= self._update_stream(stream, frame)
+        for events in rows:
+            if not events.changed:
+                continue
+            events.changed = False
+            if events.update(*self._room):
+                any_changed = True
+                for other in events.waiting:
+                    other.changed = True
+                if events.times[-1] > LATE and self._room[0].dtype == np.int32:
+                    self._widen()
         return any_changed
 
-    @staticmethod
-    def _update_stream(stream: _Stream, frame: int) -> bool:
-        stream.changed = False
-        if not stream.update(frame):
-            return False
-        for stage in (stream.producer, stream.consumer):
-            if stage is not None:
-                stage.changed = True
-        return True
+    def _widen(self) -> None:
+        for stream in self._streams.values():
+            if isinstance(stream.producer, Offers):
+                stream.producer.widen()
+        for events in self._events:
+            events.widen()
+        self._room = self._room[0].astype(np.int64), self._room[1].astype(np.int64)
+
+    def _last(self) -> int:
+        """Cycle of the last output beat of the frame at hand."""
+        return max(int(self._streams[source].cycles()[-1]) for _, source in self.engine.outputs)
+
+    def _guess(self) -> None:
+        """Start from the frame before, moved on, once frames follow one another alike: any start
+        leads there, and this one is there, while an empty engine's first frames are no guide to
+        what comes after them."""
+        ends = self._ends[-3:]
+        if len(ends) == 3 and ends[2] - ends[1] == ends[1] - ends[0]:
+            for events in self._events:
+                events.move()
+
+    def _end(self) -> None:
+        """Keep what is asked for of the frame at hand."""
+        if not self.solved:
+            self._first = min(int(self._streams[Source(name)].cycles()[0])
+                              for name, _ in self.engine.inputs)
+        self._ends.append(self._last())
+        for source, frames in self._kept.items():
+            frames.append(self._streams[source].cycles().copy())
+        if self.solved:
+            interval = self.interval
+            self._moved.append(interval if all(events.moved(interval) for events in self._events)
+                               else None)
+        self.solved += 1
 
     @property
     def repeats(self) -> bool:
-        """Whether every stage did in the last frame what it did in the one before, and so before,
-        as far back as any of them reaches: then it does so for ever."""
-        back = max(2, *(stage.before for stage in self.stages),
-                   *(stream.before for stream in self.streams.values()))
-        if not self._steady or self.solved < back + 1:
+        """Whether every event of the last frame was that of the one before, an interval later, and
+        so before, as far back as any of them reaches: then it is so for ever."""
+        back = max(events.back for events in self._events)
+        if self._ready or self.solved < back + 1:
             return False
-        for stage in self.stages:
-            rows = stage.issued[stage.before * stage.count:].reshape(-1, stage.count)
-            rows = rows[self.solved - back - 1:self.solved]
-            if not (np.diff(rows, axis=0) == self.interval).all():
-                return False
-        return True
+        return (all(moved == self.interval for moved in self._moved[-back:])
+                and all(self._goes_on(offers) for offers in self._offers))
+
+    def _goes_on(self, offers: Offers) -> bool:
+        """Whether the source keeps to the interval from here on; or is ahead of it, and held up
+        by others."""
+        steps = np.diff(offers.cycles[self.solved - 1:], axis=0)
+        if (steps == self.interval).all():
+            return True
+        return bool((steps <= self.interval).all()) and all(
+            np.array_equal(events.times, events.earliest(*self._room, but=offers))
+            for events in offers.waiting)
+
+    def repeat(self) -> None:
+        """Go on to the last frame that is asked for, of an engine that repeats itself."""
+        interval = self.interval
+        for _ in range(self.solved, self.frames):
+            self._ends.append(self._ends[-1] + interval)
+            self._moved.append(interval)
+            for frames in self._kept.values():
+                frames.append(frames[-1] + interval)
+        self.solved = self.frames
 
     def result(self) -> EngineTiming:
         """What has been solved so far: two frames at least."""
@@ -411,19 +405,19 @@ class Solver:
         settled = self.repeats or (len(steps) > 1 and steps[-1] == steps[-2])
         if not settled:
             interval = round(float(steps[len(steps) // 2:].mean()))
-        transfers = {source: stream.crossed[stream.before * stream.beats:
-                                            (stream.before + self.solved) * stream.beats]
-                     for source, stream in self.streams.items()}
-        stages = {stage.name: StageTiming(interval=stage.total,
-                                          stall_share=1 - stage.total / max(interval, 1))
-                  for stage in self.stages}
+        transfers = {source: np.concatenate(frames, dtype=np.int64)
+                     for source, frames in self._kept.items()}
+        stages = {name: StageTiming(interval=issues.total,
+                                    stall_share=1 - issues.total / max(interval, 1))
+                  for name, issues in self._issues.items()}
         return EngineTiming(interval_cycles=interval, latency_cycles=self.latency,
                             settled=bool(settled), ends=ends, transfers=transfers, stages=stages)
 
 
 def simulate(engine: Engine, frames: int = MOST_FRAMES, *,
              offers: Mapping[str, np.ndarray] | None = None,
-             ready: Mapping[str, np.ndarray] | None = None) -> EngineTiming:
+             ready: Mapping[str, np.ndarray] | None = None,
+             kept: Collection[Source] | None = None) -> EngineTiming:
     """Predict every transfer of an engine.
 
     Stops early where the whole engine repeats itself, if sources and sinks never wait.
@@ -431,7 +425,7 @@ def simulate(engine: Engine, frames: int = MOST_FRAMES, *,
     Parameters
     ----------
     engine : :class:`Engine`
-    frames, offers, ready
+    frames, offers, ready, kept
         As in :class:`Solver`; two frames at least.
 
     Raises
@@ -439,7 +433,9 @@ def simulate(engine: Engine, frames: int = MOST_FRAMES, *,
     Deadlock
         If the beats can never all cross.
     """
-    solver = Solver(engine, frames=frames, offers=offers, ready=ready)
+    solver = Solver(engine, frames=frames, offers=offers, ready=ready, kept=kept)
     while solver.solved < frames and not solver.repeats:
         solver.solve_frame()
+    if offers is not None and solver.solved < frames:
+        solver.repeat()
     return solver.result()

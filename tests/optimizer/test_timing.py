@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from fcnnx.optimizer.deadlock import Deadlock, check_deadlock
-from fcnnx.optimizer.timing import simulate
+from fcnnx.optimizer.events import running_maximum
+from fcnnx.optimizer.timing import Solver, simulate
 
 from .stand_ins import chain, pointwise, residual, sliding, step_by_step
 
@@ -82,3 +83,42 @@ def test_large_engine_takes_seconds():
     assert timing.settled
     assert timing.interval_cycles == 50_000
     assert time.perf_counter() - start < 8
+
+
+def test_offers_that_keep_their_pace_are_not_solved_frame_by_frame():
+    """Few frames are solved; the others follow, cycle for cycle as if they had been."""
+    engine, frames = ENGINES["residual that binds"], 40
+    beats = engine.inputs[0][1].beats
+    offers = (np.arange(frames)[:, None] * 300 + np.arange(beats)).ravel()
+    solver = Solver(engine, frames=frames, offers={"x": offers})
+    while not solver.repeats:
+        solver.solve_frame()
+    assert solver.solved < 8
+    timing = simulate(engine, frames, offers={"x": offers})
+    expected = step_by_step(engine, frames, {"x": offers}, None)
+    for source, times in timing.transfers.items():
+        assert times.tolist() == expected[source].tolist(), str(source)
+    ahead = np.concatenate([np.arange(beats)] * frames)  # always there: no pace of its own
+    ends, own = simulate(engine, frames, offers={"x": ahead}).ends, simulate(engine)
+    assert ends[:len(own.ends)].tolist() == own.ends.tolist()
+    assert (np.diff(ends) == own.interval_cycles).all()
+
+
+def test_times_of_more_than_32_bits():
+    """The same, billions of cycles later."""
+    engine, late = ENGINES["windows"], 1 << 33
+    beats = FRAMES * engine.inputs[0][1].beats
+    early = simulate(engine, FRAMES, offers={"x": np.arange(beats)})
+    timing = simulate(engine, FRAMES, offers={"x": late + np.arange(beats)})
+    assert timing.latency_cycles == early.latency_cycles
+    assert (timing.ends - late == early.ends).all()
+    slow = chain(pointwise(4, cycles=200_000_000), pointwise(4), pointwise(4))
+    assert (simulate(slow, FRAMES).ends == 8 + 200_000_000 * (4 * np.arange(FRAMES) + 3)
+            + simulate(chain(pointwise(4), pointwise(4), pointwise(4))).latency_cycles - 11).all()
+
+
+@pytest.mark.parametrize("count", [1, 5, 64, 65, 1000])
+def test_running_maximum(count):
+    values = np.random.default_rng(count).integers(-1000, 1000, count) + np.arange(count)
+    expected = np.maximum.accumulate(values)
+    assert (running_maximum(values, np.empty_like(values)) == expected).all()

@@ -184,9 +184,9 @@ def test_engine_does_what_is_predicted(kind):
     values = split_words(run.words[0], last.output.element, 1).reshape(frames, 1, 1, 6)
     assert (values == net.compute(arrays)["y"]).all()
     ends = [Source(name) for name, _ in net.inputs] + [Source("last")]
+    predicted = solver.result().transfers
     for source, cycles in zip(ends, run.taken + run.given, strict=True):
-        stream = solver.streams[source]
-        assert cycles == stream.crossed[stream.before * stream.beats:].tolist()
+        assert cycles == predicted[source].tolist()
 
 
 @pytest.mark.parametrize(("change", "message"), [
