@@ -29,6 +29,12 @@ struct Flow {
     return (beats + beats_per_word - 1) / beats_per_word * words_per_beat;
   }
 
+  // After a reset: nothing has moved.
+  void restart() {
+    moved = frames = beat = passed = 0;
+    wanted = 1;
+  }
+
   // Of so many words of all stripes, those of this one.
   uint64_t own(uint64_t count) const {
     const uint64_t turn = burst * stripes, mine = stripe * burst, frame = count % words;

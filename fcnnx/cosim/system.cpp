@@ -59,6 +59,7 @@ struct Network {
   uint64_t weights_register, weights;       // base of the region of its weights, 0 for none
   bool starts;                              // by the host's first steps, or by an event
   std::vector<Stream> streams;
+  uint64_t away_from = 0, away_until = 0;         // cycles in which the host lets its frames lie
   uint64_t collected = 0, let = 0, moved_at = 0;  // let: frames that were released
   bool running = false;
 };
@@ -72,6 +73,7 @@ static Memory memory;
 static AxiPort ports[PORTS];
 static std::vector<Network> networks(NETWORKS);
 static std::vector<Event> events;
+static uint64_t reset_at = 0;  // cycle; 0 for none
 static std::vector<Flow> flows;
 static uint64_t sample_cycles = 1, samples = 0, sampled_from = 0;  // of each level
 static uint64_t moved_before = 0;  // bytes, until they are sampled
@@ -113,6 +115,12 @@ static void read_description(const std::string& path) {
           timing.turnaround >> timing.beats_per_cycle >> memory.seed;
     } else if (word == "freeze") {
       file >> memory.frozen_from >> memory.frozen_until;
+    } else if (word == "reset") {
+      file >> reset_at;
+    } else if (word == "away") {
+      int number;
+      file >> number;
+      file >> networks[number].away_from >> networks[number].away_until;
     } else if (word == "fault") {
       Fault fault;
       file >> fault.address >> fault.bytes >> fault.response >> fault.write >> fault.times;
@@ -336,7 +344,7 @@ static void pass() {
   next();
 }
 
-static const int LITE_PATIENCE = 1000;
+static const int LITE_PATIENCE = 1000, RESET_CYCLES = 8;
 
 static void write_register(uint64_t address, uint32_t value) {
   bool address_up = true, data_up = true;
@@ -429,8 +437,52 @@ static void run_events() {
   }
 }
 
+// Every network from its first frame on.
+static void begin() {
+  for (Network& network : networks) set_up(network);
+  for (Network& network : networks)
+    if (network.starts) start(network);
+}
+
+// Nothing is asked or answered meanwhile.
+static void hold_reset() {
+  static Drive drive;
+  top.rst = 1;
+  for (int k = 0; k < RESET_CYCLES; k++) {
+    visit(top, ports, drive);
+    edge(0);
+    next();
+  }
+  top.rst = 0;
+}
+
+// All is reset, the memory's ports with it, and begins anew; what was in the memory stays.
+static void reset() {
+  for (AxiPort& port : ports) {
+    port.requests.clear();
+    port.answers.clear();
+    port.ar = port.aw = port.w = Held{};
+    port.moves = port.answered = false;
+  }
+  hold_reset();
+  for (auto& cycles : begins) cycles.clear();
+  for (auto& cycles : ends) cycles.clear();
+  for (Flow& flow : flows) flow.restart();
+  for (Network& network : networks) {
+    for (Stream& stream : network.streams)
+      if (!stream.input) stream.data.clear();
+    network.collected = 0;
+    network.running = false;
+  }
+  begin();
+}
+
 // Empty and refill the buffers of the frames that are done.
 static void serve(Network& network) {
+  if (cycle >= network.away_from && cycle < network.away_until) {
+    network.moved_at = cycle;
+    return;
+  }
   const uint64_t done = read_register(network.done);
   if (done == network.collected) return;
   while (network.collected < done) {
@@ -446,7 +498,7 @@ static void serve(Network& network) {
 static bool all_done() {
   for (const Network& network : networks)
     if (network.collected < network.frames) return false;
-  return events.empty();
+  return events.empty() && !reset_at;
 }
 
 // FOLDER DESCRIPTION PATIENCE WAVES
@@ -459,18 +511,15 @@ int main(int, char** arguments) {
   top.trace(&waves, 99);
   waves.open(arguments[4]);
 #endif
-  top.rst = 1;
-  for (int k = 0; k < 8; k++) {
-    edge(0);
-    edge(1);
-  }
-  top.rst = 0;
-
-  for (Network& network : networks) set_up(network);
-  for (Network& network : networks)
-    if (network.starts) start(network);
+  hold_reset();
+  cycle = 0;
+  begin();
   bool hangs = false;
   while (!hangs && !all_done()) {
+    if (reset_at && cycle >= reset_at) {
+      reset_at = 0;
+      reset();
+    }
     run_events();
     for (Network& network : networks) {
       serve(network);

@@ -30,6 +30,7 @@ HARNESS = Path(__file__).with_name("system.cpp")
 PARTS = [Path(__file__).with_name(name) for name in ("dram.h", "levels.h")]
 WATCH = "watch.vlt"
 BASE = 1 << 28  # address of the memory
+NOWHERE: Mapping[str, tuple[int, int]] = {}
 AXI_NAMES = ("araddr", "arlen", "arsize", "arburst", "arvalid", "arready", "rdata", "rresp",
              "rlast", "rvalid", "rready", "awaddr", "awlen", "awsize", "awburst", "awvalid",
              "awready", "wdata", "wstrb", "wlast", "wvalid", "wready", "bresp", "bvalid", "bready")
@@ -174,6 +175,7 @@ def run_with_memory(folder: Path, accelerator: Accelerator,
                     inputs: Mapping[tuple[str, str], np.ndarray], frames: Mapping[str, int],
                     timing: MemoryTiming, *, seed: int = 0, events: Iterable[Event] = (),
                     faults: Iterable[Fault] = (), frozen: tuple[int, int] = (0, 0),
+                    away: Mapping[str, tuple[int, int]] = NOWHERE, reset: int = 0,
                     idle: Iterable[str] = (), waves: Path | None = None,
                     progress: Callable[[str], None] = lambda step: None,
                     patience: int = 2_000_000) -> MemoryRun:
@@ -192,6 +194,11 @@ def run_with_memory(folder: Path, accelerator: Accelerator,
     faults : of :class:`Fault`
     frozen : pair of :class:`int`
         Cycles from which, and until which, the memory moves nothing.
+    away : pairs of :class:`int`, by engine
+        Cycles from which, and until which, the host neither takes outputs nor releases frames.
+    reset : :class:`int`
+        Cycle at which the whole accelerator is reset and started anew, or 0: the frames are those
+        after it.
     idle : names
         Engines that the host does not start by itself.
 
@@ -210,7 +217,7 @@ def run_with_memory(folder: Path, accelerator: Accelerator,
         work = Path(name)
         host = _Host(accelerator, timing, work)
         host.describe(inputs, frames, seed, set(idle))
-        host.disturb(events, faults, frozen)
+        host.disturb(events, faults, frozen, away, reset)
         host.write()
         command = [program, work, "description", patience,
                    "-" if waves is None else Path(waves).absolute()]
@@ -336,8 +343,8 @@ class _Host:
             self._registers[f"NETWORK_{number}_{name.upper()}_0"], place, stride,
             each.words * axi.word_bytes, file))))
 
-    def disturb(self, events: Iterable[Event], faults: Iterable[Fault],
-                frozen: tuple[int, int]) -> None:
+    def disturb(self, events: Iterable[Event], faults: Iterable[Fault], frozen: tuple[int, int],
+                away: Mapping[str, tuple[int, int]], reset: int) -> None:
         """What else happens."""
         names = [engine.engine for engine in self._memory.engines]
         for event in events:
@@ -350,7 +357,9 @@ class _Host:
             write = int(any(each.stream == fault.stream for each in engine.of_kind("output")))
             self._lines.append(f"fault {place + fault.skipped} {size - fault.skipped} "
                                f"{fault.response} {write} {fault.times}")
-        self._lines.append(f"freeze {frozen[0]} {frozen[1]}")
+        self._lines += [f"away {names.index(engine)} {begin} {end}"
+                        for engine, (begin, end) in away.items()]
+        self._lines += [f"freeze {frozen[0]} {frozen[1]}", f"reset {reset}"]
 
     def write(self) -> None:
         (self._work / "image").write_bytes(self._image)

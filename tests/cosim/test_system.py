@@ -1,10 +1,12 @@
 """Accelerators with a memory: exact in data and time, whatever the memory and the neighbours do."""
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
 
+from fcnnx.cosim.block import block_outputs
 from fcnnx.cosim.check import check
 from fcnnx.cosim.simulation import measure
 from fcnnx.cosim.system import Event, Fault, run_with_memory
@@ -151,6 +153,54 @@ def test_a_neighbour_that_stops_and_starts_again(run, accelerator, inputs, regis
     assert result.starved_cycles(other) == 0
     _, ends = result.frame_times(engine)
     assert len(set(np.diff(ends))) == 1
+
+
+@pytest.mark.parametrize(("left", "other"), [("resident", "streamed"), ("streamed", "resident")])
+def test_a_neighbour_whose_outputs_nobody_takes(run, planned, inputs, left, other):
+    result = run(frames={left: 24, other: 48}, away={left: (3000, 40_000)})
+    assert mismatches(result, inputs) == {"resident": 0, "streamed": 0}
+    assert_steady(result, planned, other)
+    # It runs out of buffers, and goes on where it was.
+    assert_gap(result, left, 10_000)
+
+
+def test_a_neighbour_whose_output_is_blocked(planned, accelerator, folder, inputs, tmp_path):
+    design = shutil.copytree(folder, tmp_path / "design")
+    block_outputs(design / "rtl", "streamed", 3000, 12_000)
+    result = run_with_memory(design, accelerator, inputs, {"streamed": 12, "resident": 24}, MEMORY,
+                             patience=60_000)
+    assert not result.messages
+    assert mismatches(result, inputs) == {"resident": 0, "streamed": 0}
+    assert_steady(result, planned, "resident")
+    assert_gap(result, "streamed", 9000)
+
+
+def assert_steady(result, planned, name):
+    """Not one interval of an engine is longer than planned, from its first frame on."""
+    (paced,) = [each for each in planned.engines if each.engine.name == name]
+    _, ends = result.frame_times(paced.engine)
+    assert set(np.diff(ends)) == {paced.pace}
+    assert result.starved_cycles(name) == 0
+
+
+def assert_gap(result, name, least):
+    """The disturbance was one."""
+    (engine,) = [each for each in result.accelerator.engines if each.name == name]
+    _, ends = result.frame_times(engine)
+    assert np.diff(ends).max() >= least
+
+
+def test_reset_in_the_middle_of_frames(run, planned, inputs):
+    """All that was under way is gone, and the frames after it are those of a first start."""
+    result = run(reset=3333)
+    assert result.cycles > 3333
+    assert mismatches(result, inputs) == {"resident": 0, "streamed": 0}
+    for paced in planned.engines:
+        begins, ends = result.frame_times(paced.engine)
+        assert begins[0] > 3333
+        assert ends[0] - begins[0] == paced.timing.latency_cycles
+        assert_steady(result, planned, paced.engine.name)
+    assert errors(result, 0) == errors(result, 1) == set()
 
 
 @pytest.mark.parametrize(("engine", "stream", "response", "flag"), [
