@@ -18,11 +18,11 @@ from fcnnx.hdl.accelerator import Accelerator
 from fcnnx.hdl.device import Device, Resources
 from fcnnx.hdl.engine import Engine, Source, Stage
 from fcnnx.hdl.memory.axi import Axi
-from fcnnx.hdl.memory.port import MemoryPort, MemoryStream
+from fcnnx.hdl.memory.port import MemoryPort, MemoryStream, MemoryStripe
 from fcnnx.hdl.operator import Constants, FeatureMap, StreamShape
 from fcnnx.hdl.operators import OPERATORS
 from fcnnx.hdl.operators.requantize import Requantization
-from fcnnx.hdl.system import EngineMemory, FrameStream, MemorySystem
+from fcnnx.hdl.system import EngineMemory, FrameStream, MemorySystem, StripedStream
 from fcnnx.memory import MemoryTiming
 from fcnnx.network import Port
 from fcnnx.schedule import PortSchedule, Schedule, StreamSchedule
@@ -224,8 +224,9 @@ class Plan:
 
 TYPES: dict[str, type] = OPERATORS | {each.__name__: each for each in (
     Accelerator, Axi, Device, Engine, EngineMemory, FeatureMap, FrameStream, MemoryPort,
-    MemoryStream, MemorySystem, MemoryTiming, NetworkPlan, Plan, Port, PortSchedule,
-    Requantization, Resources, Schedule, Source, Stage, StagePlan, StreamSchedule, StreamShape)}
+    MemoryStream, MemoryStripe, MemorySystem, MemoryTiming, NetworkPlan, Plan, Port, PortSchedule,
+    Requantization, Resources, Schedule, Source, Stage, StagePlan, StreamSchedule, StreamShape,
+    StripedStream)}
 UNSTORED = {"seconds", "front", "faster", "needed"}
 
 

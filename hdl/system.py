@@ -11,12 +11,13 @@ from .device import Device, Resources
 from .engine import Engine
 from .memories import Load
 from .memory.axi import BOUNDARY, Axi
-from .memory.control import NetworkControl, Transfer
+from .memory.control import NetworkControl, Transfer, stripe_name
 from .memory.gate import FrameGate
 from .memory.loader import Loader
 from .memory.monitor import PortMonitor
 from .memory.packing import Packer, Packing, Unpacker
 from .memory.port import MemoryPort, MemoryStream
+from .memory.stripes import StripeMerge, StripeSplit
 from .operator import StreamShape
 from .registers import (
     RegisterFile,
@@ -30,7 +31,8 @@ from .streams import connect_streams
 from .verilog import Once
 
 
-__all__ = ["EngineMemory", "FrameStream", "MemorySide", "MemorySystem", "region_bytes"]
+__all__ = ["EngineMemory", "FrameStream", "MemorySide", "MemorySystem", "StripedStream",
+           "region_bytes"]
 
 
 def region_bytes(words: int, axi: Axi) -> int:
@@ -66,6 +68,39 @@ class FrameStream:
     def __post_init__(self) -> None:
         if self.kind not in ("input", "output", "weights", "load"):
             raise ValueError(f"{self.stream}: A stream cannot be {self.kind!r}")
+
+    @property
+    def places(self) -> tuple[tuple[int, int], ...]:
+        """The ports that it crosses, and which of their streams: its first burst the first."""
+        return ((self.port, self.number),)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StripedStream(FrameStream):
+    """A stream whose bursts cross several ports in turn, from the first again with each frame.
+
+    Parameters
+    ----------
+    others : pairs of :class:`int`
+        The further ports, and which of their streams.
+
+    Raises
+    ------
+    ValueError
+        If there are none, or it is what is loaded.
+    """
+
+    others: tuple[tuple[int, int], ...]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.others or self.kind == "load":
+            raise ValueError(f"{self.stream}: A {self.kind} stream cannot cross "
+                             f"{len(self.others) + 1!r} ports")
+
+    @property
+    def places(self) -> tuple[tuple[int, int], ...]:
+        return ((self.port, self.number), *self.others)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -118,7 +153,7 @@ class MemorySystem:
     ------
     ValueError
         If a frame is no whole number of its stream's bursts, or a stream of a port belongs to none
-        or to several.
+        or to several, or stripes do not fit together.
     """
 
     ports: tuple[MemoryPort, ...]
@@ -126,7 +161,8 @@ class MemorySystem:
     timeout: int = 4096
 
     def __post_init__(self) -> None:
-        found = [(each.port, each.number) for engine in self.engines for each in engine.streams]
+        found = [place for engine in self.engines for each in engine.streams
+                 for place in each.places]
         wanted = [(k, number) for k, port in enumerate(self.ports)
                   for number in range(len(port.streams))]
         if sorted(found) != wanted:
@@ -136,6 +172,10 @@ class MemorySystem:
                 if each.words % self.stream_of(each).burst:
                     raise ValueError(f"{engine.engine}: {each.words!r} words of {each.stream!r} "
                                      f"are no whole bursts")
+                parts = [self.ports[port].streams[number] for port, number in each.places]
+                if len(parts) > 1 and {(part.stride, part.burst) for part in parts} != {
+                        (len(parts), parts[0].burst)}:
+                    raise ValueError(f"{engine.engine}: The stripes of {each.stream!r} differ")
 
     @property
     def axi(self) -> Axi:
@@ -143,20 +183,26 @@ class MemorySystem:
         return self.ports[0].axi
 
     def stream_of(self, each: FrameStream) -> MemoryStream:
-        """The port's side of a stream."""
+        """The port's side of a stream; of its first stripe where it has several."""
         return self.ports[each.port].streams[each.number]
 
     def control(self, engine: EngineMemory) -> NetworkControl:
         """What commands the streams of an engine."""
         def transfers(kind: str) -> tuple[Transfer, ...]:
-            return tuple(Transfer(name=each.stream or kind, offset=each.offset,
-                                  bursts=each.words // self.stream_of(each).burst)
-                         for each in engine.of_kind(kind))
+            return tuple(self._transfer(each) for each in engine.of_kind(kind))
         load = transfers("load")
         return NetworkControl(
             name=engine.engine, axi=self.axi, inputs=transfers("input"),
             outputs=transfers("output"), weights=transfers("weights"),
             load=load[0] if load else None, buffers=engine.buffers, in_flight=engine.in_flight)
+
+    def _transfer(self, each: FrameStream) -> Transfer:
+        """What a stream moves in a frame, over each of its ports."""
+        burst, stripes = self.stream_of(each).burst, len(each.places)
+        first, *others = (Transfer(
+            name=each.stream or each.kind, offset=each.offset, lead=k * burst * self.axi.word_bytes,
+            bursts=-(-(each.words // burst - k) // stripes)) for k in range(stripes))
+        return dataclasses.replace(first, others=tuple(others))
 
     def packing(self, each: FrameStream, shape: StreamShape) -> Packing:
         """How the frames of an engine's stream lie in memory."""
@@ -186,10 +232,19 @@ class MemorySystem:
                     continue
                 parts.append(self.packing(each, shapes[each.stream]).resources(
                     device, "write" if each.kind == "output" else "read"))
+                if len(each.places) > 1:
+                    parts.append(self._stripes_cost(each))
                 if each.kind == "input":
                     parts.append(FrameGate.cost(shapes[each.stream], pace=memory.pace,
                                                 device=device))
         return sum(parts, Resources())
+
+    def _stripes_cost(self, each: FrameStream) -> Resources:
+        burst, stripes = self.stream_of(each).burst, len(each.places)
+        if each.kind == "output":
+            return StripeSplit.cost(burst=burst, words=each.words, stripes=stripes)
+        return StripeMerge.cost(self.axi.data_width, burst=burst, words=each.words,
+                                stripes=stripes)
 
 
 def _shapes(engine: Engine) -> dict[str, StreamShape]:
@@ -267,9 +322,12 @@ class MemorySide(wiring.Component):
                 control.create(), key=control, name="network_control")
             connect_network(m, registers, number, control, controller)
             m.d.comb += controller.stalled.eq(
-                Cat(stalled[k] for k in sorted({each.port for each in memory.streams})).any())
+                Cat(stalled[k] for k in sorted({port for each in memory.streams
+                                                for port, _ in each.places})).any())
             for name, each in memory.named.items():
-                self._command(m, name, each, controller, ports[each.port])
+                for stripe, (port, place) in enumerate(each.places):
+                    self._command(m, stripe_name(name, stripe), each.kind, controller, ports[port],
+                                  place)
             begins += self._reads(m, number, engine, memory, controller, ports)
             ends += self._writes(m, number, engine, memory, controller, ports)
             self._load(m, number, engine, memory, controller, ports)
@@ -277,17 +335,43 @@ class MemorySide(wiring.Component):
         return m
 
     @staticmethod
-    def _command(m, name, each, controller, port):
+    def _command(m, name, kind, controller, port, place):
         """Between a network's control and a stream of a port."""
         wiring.connect(m, getattr(controller, f"command_{name}"),
-                       getattr(port, f"command_{each.number}"))
-        m.d.comb += getattr(controller, f"error_{name}").eq(getattr(port, f"error_{each.number}"))
-        if each.kind != "load":
-            m.d.comb += getattr(controller, f"done_{name}").eq(
-                getattr(port, f"done_{each.number}"))
-        if each.kind in ("input", "weights"):
-            m.d.comb += getattr(controller, f"ready_{name}").eq(
-                getattr(port, f"ready_{each.number}"))
+                       getattr(port, f"command_{place}"))
+        m.d.comb += getattr(controller, f"error_{name}").eq(getattr(port, f"error_{place}"))
+        if kind != "load":
+            m.d.comb += getattr(controller, f"done_{name}").eq(getattr(port, f"done_{place}"))
+        if kind in ("input", "weights"):
+            m.d.comb += getattr(controller, f"ready_{name}").eq(getattr(port, f"ready_{place}"))
+
+    def _from_ports(self, m, number, place, each, ports):
+        """The words of a stream that is read, in their order."""
+        parts = [getattr(ports[port], f"o_{k}") for port, k in each.places]
+        if len(parts) == 1:
+            return parts[0]
+        merge = self._stripes(m, StripeMerge, f"merge_{number}_{place}", each)
+        for k, part in enumerate(parts):
+            wiring.connect(m, part, getattr(merge, f"i_{k}"))
+        return merge.o
+
+    def _to_ports(self, m, number, place, each, ports):
+        """Where the words of a stream that is written go."""
+        parts = [getattr(ports[port], f"i_{k}") for port, k in each.places]
+        if len(parts) == 1:
+            return parts[0]
+        split = self._stripes(m, StripeSplit, f"split_{number}_{place}", each)
+        for k, part in enumerate(parts):
+            wiring.connect(m, getattr(split, f"o_{k}"), part)
+        return split.i
+
+    def _stripes(self, m, kind, name, each):
+        shape = {"burst": self._spec.stream_of(each).burst, "words": each.words,
+                 "stripes": len(each.places)}
+        width = self._spec.axi.data_width
+        m.submodules[name] = switch = Once(kind(width, **shape), key=(
+            kind.__name__, width, *shape.values()), name=f"stripe_{name.partition('_')[0]}")
+        return switch
 
     def _reads(self, m, number, engine, memory, controller, ports):
         """Inputs and weights, to the engine; gives the first beats of the inputs."""
@@ -302,17 +386,19 @@ class MemorySide(wiring.Component):
             key = "unpacker", shape, spec.axi.data_width, each.words
             m.submodules[f"unpacker_{number}_{place}"] = unpacker = Once(
                 Unpacker(*key[1:]), key=key, name="unpacker")
-            wiring.connect(m, getattr(ports[each.port], f"o_{each.number}"), unpacker.i)
+            wiring.connect(m, self._from_ports(m, number, place, each, ports), unpacker.i)
             out = getattr(self, f"o_{number}_{place}")
-            starved = getattr(controller, f"starved_{name}")
+            starved = [getattr(controller, f"starved_{stripe_name(name, stripe)}")
+                       for stripe in range(len(each.places))]
             if each.kind == "weights":
                 connect_streams(m, name, unpacker.o, out)
-                m.d.comb += starved.eq(out.ready & ~out.valid)
+                m.d.comb += [one.eq(out.ready & ~out.valid) for one in starved]
                 continue
             m.submodules[f"gate_{number}_{place}"] = gate = FrameGate(shape, pace=memory.pace)
             connect_streams(m, name, unpacker.o, gate.i)
             connect_streams(m, name, gate.o, out)
-            m.d.comb += [gate.open.eq(controller.gate), starved.eq(gate.starved),
+            m.d.comb += [gate.open.eq(controller.gate),
+                         *(one.eq(gate.starved) for one in starved),
                          getattr(controller, f"began_{len(begins)}").eq(gate.began)]
             begins.append(gate.began)
         return begins
@@ -329,7 +415,7 @@ class MemorySide(wiring.Component):
                 Packer(*key[1:]), key=key, name="packer")
             given = getattr(self, f"i_{number}_{k}")
             connect_streams(m, name, given, packer.i)
-            wiring.connect(m, packer.o, getattr(ports[each.port], f"i_{each.number}"))
+            wiring.connect(m, packer.o, self._to_ports(m, number, k, each, ports))
             m.d.comb += getattr(controller, f"blocked_{k}").eq(given.valid & ~given.ready)
             beat = Signal(range(shape.beats), name=f"beat_{number}_{k}")
             last = beat == shape.beats - 1

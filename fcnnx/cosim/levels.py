@@ -92,11 +92,12 @@ def _ends(engine: Engine) -> dict[str, str]:
             | {name: f"o_{k}" for k, (name, _) in enumerate(engine.outputs)})
 
 
-def _flows(memory: MemorySystem) -> Iterator[tuple[int, FrameStream]]:
-    """All streams, with the number of their engine."""
+def _flows(memory: MemorySystem) -> Iterator[tuple[int, FrameStream, int]]:
+    """All streams, with the number of their engine, and of each of their stripes."""
     for number, engine in enumerate(memory.engines):
         for each in engine.streams:
-            yield number, each
+            for stripe in range(len(each.places)):
+                yield number, each, stripe
 
 
 def describe_flows(accelerator: Accelerator, memory: MemorySystem, timing: MemoryTiming,
@@ -113,7 +114,7 @@ def describe_flows(accelerator: Accelerator, memory: MemorySystem, timing: Memor
         Of the first buffer of each input and output, and of each engine's weights (``""``).
     """
     lines = []
-    for number, each in _flows(memory):
+    for number, each, stripe in _flows(memory):
         engine, streams = accelerator.engines[number], memory.engines[number]
         size = region_bytes(each.words, memory.axi)
         if each.kind in ("input", "output"):
@@ -122,8 +123,9 @@ def describe_flows(accelerator: Accelerator, memory: MemorySystem, timing: Memor
             place = places[engine.name, ""] + each.offset
         first = sum(len(before.of_kind("input")) for before in memory.engines[:number])
         lines.append(" ".join(map(str, (
-            "flow", number, first, each.port, int(each.kind != "output"), place, size, each.words,
-            memory.stream_of(each).burst, 0, 1, *_end(accelerator, memory, engine, each)))))
+            "flow", number, first, each.places[stripe][0], int(each.kind != "output"), place, size,
+            each.words, memory.stream_of(each).burst, stripe, len(each.places),
+            *_end(accelerator, memory, engine, each)))))
     return [*lines, f"sample {_sample_cycles(memory, timing)} {SAMPLES}"]
 
 
@@ -161,11 +163,11 @@ def read_levels(memory: MemorySystem, folder: Path, flows: Sequence[Sequence[int
     timing : :class:`MemoryTiming`
     """
     streams = []
-    for (_, each), (k, words, least, greatest) in zip(_flows(memory), flows, strict=True):
+    for (_, each, stripe), (k, words, least, greatest) in zip(_flows(memory), flows, strict=True):
         stream = memory.stream_of(each)
         samples = np.fromfile(folder / f"{k}.levels", "<i8")
         streams.append(StreamLevel(
-            name=stream.name, port=each.port, direction=stream.direction,
+            name=stream.name, port=each.places[stripe][0], direction=stream.direction,
             bytes=words * memory.axi.word_bytes, least=least, greatest=greatest,
             samples=tuple(samples.tolist())))
     since, before = sampled

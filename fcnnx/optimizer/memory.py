@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -10,11 +10,18 @@ from fcnnx.errors import Problem, TargetMissed
 from fcnnx.hdl.engine import Engine, Source
 from fcnnx.hdl.memory.axi import Axi
 from fcnnx.hdl.memory.packing import Packing
-from fcnnx.hdl.memory.port import MemoryPort, MemoryStream
+from fcnnx.hdl.memory.port import MemoryPort, MemoryStream, MemoryStripe
 from fcnnx.hdl.operator import StreamShape
 from fcnnx.hdl.operators.streamed import StreamedConvolution
-from fcnnx.hdl.system import EngineMemory, FrameStream, MemorySystem, region_bytes
+from fcnnx.hdl.system import (
+    EngineMemory,
+    FrameStream,
+    MemorySystem,
+    StripedStream,
+    region_bytes,
+)
 from fcnnx.memory import MemoryTiming
+from fcnnx.schedule import StreamSchedule
 
 from .bounds import Infeasible
 from .demands import Demand, burst_words, engine_demand
@@ -151,7 +158,8 @@ def _keep_targets(paced: Sequence[PacedEngine], most: Sequence[int | None]) -> N
 
 
 def _fewest_ports(memory: MemoryTiming, demands: Sequence[Demand]) -> Schedule:
-    """The schedule of as few ports as will do, each with the share that it has of all.
+    """The schedule of as few ports as will do, each with the share that it has of all; no stream
+    is striped where all of them do without.
 
     Raises
     ------
@@ -159,14 +167,18 @@ def _fewest_ports(memory: MemoryTiming, demands: Sequence[Demand]) -> Schedule:
         If all of them do not.
     """
     rate = sum(demand.rate for demand in demands)
-    fewest = math.ceil(rate / (memory.share * (1 - memory.refresh_share)))
-    for ports in range(max(1, fewest), memory.ports):
+    fewest = max(1, math.ceil(rate / (memory.share * (1 - memory.refresh_share))))
+    tries = [(False, ports) for ports in range(fewest, memory.ports + 1)]
+    tries += [(True, ports) for ports in range(max(2, fewest), memory.ports + 1)]
+    refusal: Infeasible | None = None
+    for striping, ports in tries or [(False, memory.ports)]:
         fewer = dataclasses.replace(memory, ports=ports, words_per_cycle=memory.share * ports)
         try:
-            return solve(fewer, demands)
-        except Infeasible:
-            continue
-    return solve(memory, demands)
+            return solve(fewer, demands, striping=striping)
+        except Infeasible as error:
+            refusal = error
+    assert refusal is not None
+    raise refusal
 
 
 def _missed(error: Infeasible) -> TargetMissed:
@@ -225,7 +237,8 @@ def _held_back(engine: Engine, pace: int, crossings: Sequence[_Crossing]) -> Pac
     timing = None
     for _ in range(PACINGS):
         timing = simulate(engine, STILL if timing is None else len(timing.ends),
-                          offers=_offers(crossings, begins))
+                          offers=_offers(crossings, begins),
+                          kept=[each.source for each in crossings])
         real = {name: timing.transfers[Source(name)].reshape(len(timing.ends), -1)[:, 0]
                 for name in inputs}
         held = {name: np.concatenate([first[:1], first[:-1] + pace])
@@ -291,15 +304,14 @@ def _system(crossings: Sequence[Sequence[_Crossing]],
             paced: Sequence[PacedEngine], schedule: Schedule, axi: Axi) -> MemorySystem:
     """The hardware that does it."""
     ports: list[MemoryPort] = []
-    places: dict[str, tuple[int, int]] = {}
+    places: dict[str, dict[int, tuple[int, int]]] = {}
     for port in schedule.ports:
         if not port.streams:
             continue
         for k, each in enumerate(port.streams):
-            places[each.name] = len(ports), k
-        streams = tuple(MemoryStream(name=each.name, direction=each.direction, burst=each.burst,
-                                     places=each.places) for each in port.streams)
-        ports.append(MemoryPort(axi=axi, streams=streams, table=port.table,
+            places.setdefault(each.name, {})[each.stripe] = len(ports), k
+        ports.append(MemoryPort(axi=axi, streams=tuple(map(_port_stream, port.streams)),
+                                table=port.table,
                                 outstanding=port.outstanding))
     cyclic = any(port.table for port in ports)
     memories = tuple(_engine_memory(ours, one, places, axi, cyclic)
@@ -307,22 +319,41 @@ def _system(crossings: Sequence[Sequence[_Crossing]],
     return MemorySystem(ports=tuple(ports), engines=memories)
 
 
+def _port_stream(each: StreamSchedule) -> MemoryStream:
+    """A stream, or a stripe of one, as its port has it."""
+    if each.stripes == 1:
+        return MemoryStream(name=each.name, direction=each.direction, burst=each.burst,
+                            places=each.places)
+    return MemoryStripe(name=each.name, direction=each.direction, burst=each.burst,
+                        places=each.places, stripes=each.stripes)
+
+
+def _frame_stream(places: Mapping[int, tuple[int, int]], *, stream: str, kind: str, words: int,
+                  offset: int) -> FrameStream:
+    """A stream of an engine, over the ports that its stripes have."""
+    (port, number), *others = (places[stripe] for stripe in range(len(places)))
+    if not others:
+        return FrameStream(stream=stream, kind=kind, words=words, port=port, number=number,
+                           offset=offset)
+    return StripedStream(stream=stream, kind=kind, words=words, port=port, number=number,
+                         offset=offset, others=tuple(others))
+
+
 def _engine_memory(crossings: Sequence[_Crossing], paced: PacedEngine,
-                   places: dict[str, tuple[int, int]], axi: Axi, cyclic: bool) -> EngineMemory:
+                   places: Mapping[str, Mapping[int, tuple[int, int]]], axi: Axi,
+                   cyclic: bool) -> EngineMemory:
     """An engine's streams, weights one region after the other; only tables ask for a pace."""
     engine = paced.engine
     offset, streams = 0, []
     for each in crossings:
-        port, number = places[each.name]
         words = each.packing.words
-        streams.append(FrameStream(stream=each.stream, kind=each.kind, words=words, port=port,
-                                   number=number, offset=offset if each.kind == "weights" else 0))
+        streams.append(_frame_stream(places[each.name], stream=each.stream, kind=each.kind,
+                                     words=words, offset=offset if each.kind == "weights" else 0))
         if each.kind == "weights":
             offset += region_bytes(words, axi)
     if words := _load_words(engine, axi):
-        port, number = places[f"{engine.name} load"]
-        streams.append(FrameStream(stream="", kind="load", words=words, port=port, number=number,
-                                   offset=offset))
+        streams.append(_frame_stream(places[f"{engine.name} load"], stream="", kind="load",
+                                     words=words, offset=offset))
     under_way = math.ceil(paced.timing.latency_cycles / paced.pace) + 3
     return EngineMemory(engine=engine.name, streams=tuple(streams),
                         pace=paced.pace if cyclic else 0,

@@ -12,7 +12,7 @@ greatest difference is what its queue must hold.
 import dataclasses
 import heapq
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -29,7 +29,8 @@ __all__ = ["check", "in_turn", "solve"]
 
 MOST_SLOTS = 2048
 GROUPS = (4, 8, 16, 32, 64, MOST_SLOTS)  # bursts that are written together, as candidates
-PORT_LOAD = 0.97  # of a port: beyond it, striping is preferred to tables of long periods
+PORT_LOAD = 0.97  # of a port: beyond it tables have long periods
+BALANCED = 1.004  # times the mean load of all ports: striping evens out no more
 IMPROVEMENTS = 12  # tries of slots beyond the least
 
 
@@ -46,7 +47,8 @@ def solve(memory: MemoryTiming, demands: Sequence[Demand], *, controller: int = 
     most_slots : :class:`int`
         Of a table.
     striping : :class:`bool`
-        Whether a stream's bursts may go to all ports in turn; else a stream has one port.
+        Whether a stream's bursts may go to all ports in turn; else a stream has one port. As few of
+        the fastest are striped as makes the rest fit.
 
     Raises
     ------
@@ -57,13 +59,20 @@ def solve(memory: MemoryTiming, demands: Sequence[Demand], *, controller: int = 
         if demand.burst > memory.longest_burst:
             raise Infeasible(demand=demand.name, bound="words of a burst", asked=demand.burst,
                              given=memory.longest_burst, remedy="Take shorter bursts.")
-    assigned = _assign(memory, demands, striping=striping)
-    ports = tuple(_Port(memory, number, parts, controller=controller,
-                        most_slots=most_slots).solve()
-                  for number, parts in enumerate(assigned))
     taken = sum(demand.rate for demand in demands)
-    schedule = Schedule(ports=ports, utilisation=taken / memory.derated, checked=())
-    return dataclasses.replace(schedule, checked=check(schedule, memory))
+    refusal: Infeasible | None = None
+    for assigned in _assignments(memory, demands, striping=striping):
+        try:
+            ports = tuple(_Port(memory, number, parts, controller=controller,
+                                most_slots=most_slots).solve()
+                          for number, parts in enumerate(assigned))
+        except Infeasible as error:
+            refusal = error
+            continue
+        schedule = Schedule(ports=ports, utilisation=taken / memory.derated, checked=())
+        return dataclasses.replace(schedule, checked=check(schedule, memory))
+    assert refusal is not None
+    raise refusal
 
 
 def in_turn(memory: MemoryTiming, demands: Sequence[Demand], *,
@@ -109,10 +118,21 @@ class _Part:
         return self.words / self.demand.interval if self.words else 0.0
 
 
-def _assign(memory: MemoryTiming, demands: Sequence[Demand], *,
-            striping: bool) -> list[list[_Part]]:
-    """The streams of each port: the fastest first, each to the one that has least; as few of the
-    fastest striped over all ports as makes the rest fit."""
+def _load(parts: Sequence[_Part]) -> tuple[float, int]:
+    """What a port has, for the choice of the one that has least."""
+    return sum(part.rate for part in parts), len(parts)
+
+
+def _assignments(memory: MemoryTiming, demands: Sequence[Demand], *,
+                 striping: bool) -> Iterator[list[list[_Part]]]:
+    """The streams of each port: the fastest first, each to the one that has least; with more and
+    more of the fastest striped over all ports.
+
+    Raises
+    ------
+    Infeasible
+        If none of these fits.
+    """
     given = memory.share * (1 - memory.refresh_share)
     wanted = sum(demand.rate for demand in demands) * (1 + SURPLUS)
     if wanted > memory.derated:
@@ -120,22 +140,27 @@ def _assign(memory: MemoryTiming, demands: Sequence[Demand], *,
                          given=memory.derated, factor=wanted / memory.derated,
                          remedy=f"Intervals {wanted / memory.derated:.4g} times as long fit.")
     order = sorted(demands, key=lambda demand: -demand.rate)
-    attempts = len(order) + 1 if striping and memory.ports > 1 else 1
+    able = [demand for demand in order if demand.words >= demand.burst * memory.ports]
+    attempts = len(able) + 1 if striping and memory.ports > 1 else 1
+    even = min(given, max(PORT_LOAD * given, BALANCED * wanted / memory.ports))
+    found = False
     for count in range(attempts):
         ports: list[list[_Part]] = [[] for _ in range(memory.ports)]
-        for demand in order[:count]:
-            cut = [None] * memory.ports if demand.cycles is None else striped(
-                demand.cycles, memory.ports, demand.burst)
-            for k, cycles in enumerate(cut):
-                ports[k].append(_Part(demand=demand, cycles=cycles, stripe=k,
-                                      stripes=memory.ports))
-        for demand in order[count:]:
-            least = min(ports, key=lambda parts: (sum(part.rate for part in parts), len(parts)))
-            least.append(_Part(demand=demand, cycles=demand.cycles))
+        for demand in able[:count]:
+            assert demand.cycles is not None
+            # The first stripes have a burst more where bursts do not come out even.
+            cut = striped(demand.cycles, memory.ports, demand.burst)
+            for k, (parts, cycles) in enumerate(zip(sorted(ports, key=_load), cut, strict=True)):
+                parts.append(_Part(demand=demand, cycles=cycles, stripe=k, stripes=memory.ports))
+        for demand in (each for each in order if each not in able[:count]):
+            min(ports, key=_load).append(_Part(demand=demand, cycles=demand.cycles))
         loads = [sum(part.rate for part in parts) * (1 + SURPLUS) for parts in ports]
         # What turns and whole bursts cost is known when the table is made.
-        if max(loads) <= (PORT_LOAD if count + 1 < attempts else 1) * given:
-            return ports
+        if max(loads) <= (given if count + 1 == attempts else even):
+            found = True
+            yield ports
+    if found:
+        return
     worst = int(np.argmax(loads))
     names = ", ".join(part.demand.name for part in ports[worst])
     raise Infeasible(

@@ -13,7 +13,8 @@ from fcnnx.errors import BadInput, Problem
 from .numbers import KINDS, number, share
 
 
-__all__ = ["MANY_SLOTS", "SERIES", "bandwidth", "fronts", "levels", "resources", "slots"]
+__all__ = ["MANY_SLOTS", "SERIES", "bandwidth", "fronts", "levels", "resources", "slots",
+           "stream_title"]
 
 
 SERIES = 8  # networks with a colour of their own; style.css has them
@@ -217,6 +218,13 @@ def _paler() -> Any:
     return altair.condition("datum.direction == 'write'", altair.value(PALE), altair.value(1))
 
 
+def stream_title(stream: Mapping[str, Any]) -> str:
+    """What a stream of a port is called: its name, and which part of it that is."""
+    if stream["stripes"] == 1:
+        return stream["name"]
+    return f"{stream['name']} {stream['stripe'] + 1}/{stream['stripes']}"
+
+
 def slots(report: Mapping[str, Any], index: int, *, first: int | None = None) -> str:
     """A port's table on an axis of time: a row for each stream, and one for all.
 
@@ -233,13 +241,13 @@ def slots(report: Mapping[str, Any], index: int, *, first: int | None = None) ->
     port = schedule["ports"][index]
     times = slot_times(port, schedule["turnaround_cycles"])[:first]
     end = times[-1][1]
-    titles = ["all", *(f"{k}: {each['name']}" for k, each in enumerate(port["streams"]))]
+    titles = ["all", *(f"{k}: {stream_title(each)}" for k, each in enumerate(port["streams"]))]
     rows = []
     for k, each in enumerate(port["streams"]):
         own = [time for time, slot in zip(times, port["table"], strict=False) if slot == k]
         for start, stop in _runs(own, end / WIDTH):
-            rows += [{"stream": title, "network": each["network"], "direction": each["direction"],
-                      "from": start, "to": stop} for title in ("all", titles[k + 1])]
+            rows += [{"stream": row, "network": each["network"], "direction": each["direction"],
+                      "from": start, "to": stop} for row in ("all", titles[k + 1])]
     y = altair.Y("stream:N", title=None, scale=altair.Scale(domain=titles), axis=altair.Axis(
         ticks=False, domain=False, grid=True, labelPadding=8, minExtent=LABELS, maxExtent=LABELS,
         labelExpr=f"truncate(replace(datum.label, /^[0-9]+: /, ''), {LETTERS}, 'center')",
@@ -273,7 +281,7 @@ def levels(report: Mapping[str, Any]) -> str:
             samples = sampled.get((index, each["name"]), [])
             if not samples:
                 continue
-            titles.append(f"{len(titles)}: {each['name']}")
+            titles.append(f"{len(titles)}: {stream_title(each)}")
             bound = each["level"] and each["level"][each["direction"] == "write"]
             rows += [{"stream": titles[-1], "network": each["network"], "level": level,
                       "bound": bound, "cycle": k * found["sample_cycles"]}

@@ -144,7 +144,7 @@ def _streams(report: Report) -> str:
                      number(each["slots"])] if cyclic else []
             lasts = number(each["places"] / each["rate"] // 1) if each["rate"] else ""
             rows.append(table_row([
-                named(each["name"], names.index(each["network"])), number(index),
+                named(charts.stream_title(each), names.index(each["network"])), number(index),
                 each["direction"] if each["rate"] else "read once",
                 number(each["words_per_frame"]) if each["rate"] else "",
                 _megabytes(report, each["rate"]) if each["rate"] else "", *given,
@@ -157,6 +157,8 @@ def _streams(report: Report) -> str:
             "that wait for the memory, at most; simulated from the first frame on, with the few "
             "that stand between queue and engine. Late: cycles from a slot to its burst's last "
             "word. ")
+    if any(each["stripes"] > 1 for port in report["schedule"]["ports"] for each in port["streams"]):
+        note += "1/n, 2/n: one stream over n ports, each of which has every n-th of its bursts. "
     return table(heads, rows) + (
         f'<p class="about">{note}Lasts: how long a full queue does, at the stream\'s own rate.'
         "</p>")

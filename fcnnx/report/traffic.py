@@ -25,6 +25,7 @@ def schedule(plan: Plan) -> dict[str, Any] | None:
     ``words_per_cycle`` are what the memory gives, or a port, refreshes not taken off;
     ``utilisation`` is the share of it that is used outside of them, as simulations measure it;
     ``level`` of a stream is what its queue holds at least, and at most, where that is proven;
+    of ``stripes`` of one stream, each port has every so many-th burst of a frame;
     ``images`` say which part of dram.bin is behind each network's base address of weights.
     """
     memory, found, timing = plan.accelerator.memory, plan.schedule, plan.memory
@@ -48,6 +49,7 @@ def schedule(plan: Plan) -> dict[str, Any] | None:
             "words_per_cycle": timing.share, "table": list(port.table),
             "streams": [{
                 "name": each.name, "network": each.network, "direction": each.direction,
+                "stripe": each.stripe, "stripes": each.stripes,
                 "burst": each.burst, "slots": each.slots, "places": each.places,
                 "words_per_frame": each.words, "interval_cycles": each.interval,
                 "latency_cycles": each.latency, "rate": _rate(each),

@@ -33,6 +33,9 @@ class BurstWalk(wiring.Component):
     axi : :class:`Axi`
     burst : :class:`int`
         Words of a burst.
+    stride : :class:`int`
+        Bursts from the start of one to the start of the next: more than one where others go over
+        other ports.
 
     Members
     -------
@@ -49,8 +52,9 @@ class BurstWalk(wiring.Component):
 
     latency = 2
 
-    def __init__(self, axi: Axi, *, burst: int):
+    def __init__(self, axi: Axi, *, burst: int, stride: int = 1):
         self._low = ceil_log2(burst * axi.word_bytes)
+        self._stride = stride
         super().__init__({
             "command": In(stream.Signature(axi.command_layout)),
             "active": Out(1), "address": Out(axi.address_width), "last": Out(1), "take": In(1),
@@ -82,7 +86,8 @@ class BurstWalk(wiring.Component):
         with m.If(load):
             m.d.sync += [place.eq(start), left.eq(bursts), self.active.eq(1), waiting.eq(0)]
         with m.Elif(self.take):
-            m.d.sync += [place.eq(place + 1), left.eq(left - 1), self.active.eq(~self.last)]
+            m.d.sync += [place.eq(place + self._stride), left.eq(left - 1),
+                         self.active.eq(~self.last)]
         return m
 
 

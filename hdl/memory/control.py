@@ -11,7 +11,8 @@ from ..device import Device, Resources
 from .axi import BOUNDARY, COMMAND_BURSTS, Axi
 
 
-__all__ = ["ERRORS", "FATAL", "NetworkControl", "NetworkController", "Transfer"]
+__all__ = ["ERRORS", "FATAL", "NetworkControl", "NetworkController", "Transfer",
+           "stripe_name"]
 
 
 # The error flags of a network, lowest bit first, with what they say.
@@ -44,17 +45,23 @@ class Transfer:
         Of the stream's length.
     offset : :class:`int`
         Bytes from the base address.
+    lead : :class:`int`
+        Bytes from there to its first burst.
+    others : tuple of :class:`Transfer`
+        Its further stripes, which go over other ports.
 
     Raises
     ------
     ValueError
         If there are no bursts, or more than a command can name, or the offset is no multiple of
-        4 KiB.
+        4 KiB, or the lead is as much.
     """
 
     name: str
     bursts: int
     offset: int = 0
+    lead: int = 0
+    others: tuple["Transfer", ...] = ()
 
     def __post_init__(self) -> None:
         if not 1 <= self.bursts < 1 << COMMAND_BURSTS:
@@ -63,6 +70,8 @@ class Transfer:
         if self.offset < 0 or self.offset % BOUNDARY:
             raise ValueError(f"{self.name}: Offset must be a multiple of {BOUNDARY}, "
                              f"not {self.offset!r}")
+        if not 0 <= self.lead < BOUNDARY:
+            raise ValueError(f"{self.name}: Lead must be less than {BOUNDARY}, not {self.lead!r}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -118,13 +127,12 @@ class NetworkControl:
     @property
     def reads(self) -> dict[str, Transfer]:
         """What is read for every frame, by the name of its ports."""
-        return ({f"input_{k}": transfer for k, transfer in enumerate(self.inputs)}
-                | {f"weights_{k}": transfer for k, transfer in enumerate(self.weights)})
+        return _stripes("input", self.inputs) | _stripes("weights", self.weights)
 
     @property
     def writes(self) -> dict[str, Transfer]:
         """What is written for every frame, by the name of its ports."""
-        return {f"output_{k}": transfer for k, transfer in enumerate(self.outputs)}
+        return _stripes("output", self.outputs)
 
     @property
     def streams(self) -> dict[str, Transfer]:
@@ -134,8 +142,10 @@ class NetworkControl:
     @property
     def bases(self) -> list[str]:
         """The names of the base addresses."""
-        return ([f"{name}_{buffer}" for name in (*self.reads, *self.writes)
-                 if not name.startswith("weights") for buffer in range(self.buffers)]
+        numbered = [(kind, k) for kind, transfers in (("input", self.inputs),
+                                                      ("output", self.outputs))
+                    for k in range(len(transfers))]
+        return ([f"{kind}_{k}_{buffer}" for kind, k in numbered for buffer in range(self.buffers)]
                 + (["weights"] if self.has_weights else []))
 
     def resources(self, device: Device) -> Resources:
@@ -143,7 +153,8 @@ class NetworkControl:
         page = self.axi.address_width - _PAGE_BITS
         frames = self.in_flight.bit_length()
         buffer = ceil_log2(self.buffers)
-        inputs, outputs, weights = len(self.inputs), len(self.outputs), len(self.weights)
+        inputs, outputs, weights = (len(_stripes("", transfers)) for transfers in (
+            self.inputs, self.outputs, self.weights))
         choice = page * (5 + self.buffers) // 5 + 9 * frames
         load = 4 if self.load else 0
         return Resources(
@@ -154,6 +165,21 @@ class NetworkControl:
 
     def create(self) -> "NetworkController":
         return NetworkController(self)
+
+
+def _stripes(kind: str, transfers: tuple[Transfer, ...]) -> dict[str, Transfer]:
+    """Transfers by the names of their ports, each with its further stripes behind it."""
+    named = {}
+    for k, transfer in enumerate(transfers):
+        named[f"{kind}_{k}"] = transfer
+        named |= {stripe_name(f"{kind}_{k}", number): other
+                  for number, other in enumerate(transfer.others, start=1)}
+    return named
+
+
+def stripe_name(name: str, number: int) -> str:
+    """What the ports of a stripe are called; the first is called as if it were alone."""
+    return f"{name}_stripe_{number}" if number else name
 
 
 class NetworkController(wiring.Component):
@@ -304,8 +330,8 @@ class NetworkController(wiring.Component):
         m.d.comb += behind.eq(self.started - self.released)
         released = Signal()
         m.d.sync += released.eq(behind[-1])
-        taken = Cat((due[f"input_{k}"] == 0) & ~getattr(self, f"command_input_{k}").valid
-                    for k in range(len(spec.inputs))).all()
+        taken = Cat((due[name] == 0) & ~getattr(self, f"command_{name}").valid
+                    for name in spec.reads if name.startswith("input")).all()
         # An input's command is due in the cycle after a frame begins: by the time that it has been
         # taken, what was registered here is true again.
         m.d.comb += begin.eq(self.running & ~self.loading & ~stopping & released & taken
@@ -327,8 +353,11 @@ class NetworkController(wiring.Component):
         else:
             buffer = Signal(ceil_log2(spec.buffers), name=f"buffer_{name}")
             m.d.sync += buffer.eq(Mux(self.cleared, 0, buffer + made))
-            base = Value.cast(Array(getattr(self, f"{name}_{k}")
+            stream_name = name.partition("_stripe_")[0]
+            base = Value.cast(Array(getattr(self, f"{stream_name}_{k}")
                                     for k in range(spec.buffers))[buffer])
+        if transfer.lead:
+            m.d.comb += command.payload.address[:_PAGE_BITS].eq(transfer.lead)
         page = base[_PAGE_BITS:] + (transfer.offset >> _PAGE_BITS)
         with m.If(made):
             m.d.sync += [command.valid.eq(1), command.payload.address[_PAGE_BITS:].eq(page)]

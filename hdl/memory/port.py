@@ -18,7 +18,7 @@ from .scheduler import Scheduler
 from .writer import StreamWriter, WriteChannel
 
 
-__all__ = ["MemoryPort", "MemoryStream", "PortController"]
+__all__ = ["MemoryPort", "MemoryStream", "MemoryStripe", "PortController"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,6 +60,38 @@ class MemoryStream:
     @property
     def is_read(self) -> bool:
         return self.direction == "read"
+
+    @property
+    def stride(self) -> int:
+        """Bursts in memory from one of its own to the next."""
+        return 1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MemoryStripe(MemoryStream):
+    """A port's part of a stream that several ports share.
+
+    Parameters
+    ----------
+    stripes : :class:`int`
+        Ports: it has every so many-th burst.
+
+    Raises
+    ------
+    ValueError
+        If it would be alone.
+    """
+
+    stripes: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.stripes < 2:
+            raise ValueError(f"{self.name}: Stripes must be 2 or more, not {self.stripes!r}")
+
+    @property
+    def stride(self) -> int:
+        return self.stripes
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -238,7 +270,7 @@ class PortController(wiring.Component):
         spec = self._spec
         each = spec.streams[number]
         kind = StreamReader if each.is_read else StreamWriter
-        end = kind(spec.axi, burst=each.burst, places=each.places)
+        end = kind(spec.axi, burst=each.burst, places=each.places, stride=each.stride)
         m.submodules[f"stream_{number}"] = end
         wiring.connect(m, wiring.flipped(getattr(self, f"command_{number}")), end.command)
         if each.is_read:

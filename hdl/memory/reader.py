@@ -26,6 +26,8 @@ class StreamReader(wiring.Component):
         Words of a burst.
     places : :class:`int`
         Words that wait here or are on their way, at most; as many as a burst has or more.
+    stride : :class:`int`
+        As of :class:`BurstWalk`.
 
     Members
     -------
@@ -44,10 +46,10 @@ class StreamReader(wiring.Component):
     # From a word's transfer to the first cycle in which its place can be asked for again.
     release = 2
 
-    def __init__(self, axi: Axi, *, burst: int, places: int):
+    def __init__(self, axi: Axi, *, burst: int, places: int, stride: int = 1):
         self._burst = burst
         self._places = places
-        self._walk = BurstWalk(axi, burst=burst)
+        self._walk = BurstWalk(axi, burst=burst, stride=stride)
         self._queue = queue_kind(axi.data_width, places)(axi.data_width, places=max(2, places))
         super().__init__({
             "command": In(stream.Signature(axi.command_layout)),

@@ -33,6 +33,8 @@ class StreamWriter(wiring.Component):
         Words of a burst.
     places : :class:`int`
         Words that wait here, at most; as many as a burst has or more.
+    stride : :class:`int`
+        As of :class:`BurstWalk`.
 
     Members
     -------
@@ -49,10 +51,10 @@ class StreamWriter(wiring.Component):
     # From a word's transfer to the first cycle in which it counts.
     entry = 1
 
-    def __init__(self, axi: Axi, *, burst: int, places: int):
+    def __init__(self, axi: Axi, *, burst: int, places: int, stride: int = 1):
         self._burst = burst
         self._places = places
-        self._walk = BurstWalk(axi, burst=burst)
+        self._walk = BurstWalk(axi, burst=burst, stride=stride)
         self._queue = queue_kind(axi.data_width, places)(axi.data_width, places=max(2, places))
         super().__init__({
             "command": In(stream.Signature(axi.command_layout)),

@@ -15,6 +15,7 @@ from fcnnx.hdl.accelerator import Accelerator
 from fcnnx.hdl.engine import Engine, Source, Stage
 from fcnnx.hdl.memory.control import ERRORS
 from fcnnx.hdl.operator import FeatureMap
+from fcnnx.hdl.operators.plumbing import Queue
 from fcnnx.hdl.operators.streamed import StreamedConvolution
 from fcnnx.hdl.registers import constants
 from fcnnx.memory import MemoryTiming
@@ -25,6 +26,7 @@ from .conftest import convolution, residual
 
 
 MEMORY = MemoryTiming(word_bytes=8, words_per_cycle=0.4)
+TWO_PORTS = MemoryTiming(word_bytes=8, ports=2, words_per_cycle=0.38)
 FRAMES = {"resident": 6, "streamed": 6}
 
 
@@ -120,7 +122,11 @@ def test_as_predicted(run, planned, inputs, seed):
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_levels_keep_their_bounds(run, planned, seed):
-    result = run(seed=seed)
+    check_levels(run(seed=seed), planned)
+
+
+def check_levels(result, planned):
+    """What is proven of each queue holds."""
     levels = {(each.port, each.name): each for each in result.levels.streams}
     assert sum(each.bytes for each in levels.values()) == result.memory["bytes"]
     for stream in planned.schedule.streams:
@@ -226,6 +232,50 @@ def test_a_memory_that_stands_still(run, accelerator, inputs, registers):
     result = run(frozen=(2000, 12_000), events=events)
     assert errors(result, 0) == errors(result, 1) == {"stalled"}
     assert mismatches(result, inputs) == {"resident": 0, "streamed": 0}
+
+
+@pytest.fixture(scope="module")
+def striped():
+    """Two networks whose fast streams no port carries: input, output and weights cross both."""
+    queue = Queue(map=FeatureMap(rows=8, columns=8, channels=16))
+    through = Engine(name="through", inputs=(("x", queue.inputs[0]),), outputs=(
+        ("y", Source("queue")),), stages=(Stage(name="queue", operator=queue,
+                                                inputs=(Source("x"),)),))
+    engines = (through, streamed_engine("streamed", 2))
+    timings = [simulate(engine) for engine in engines]
+    return plan_memory(engines, timings, TWO_PORTS, address_width=32,
+                       paces=[timing.interval_cycles for timing in timings], most=(None, None))
+
+
+@pytest.fixture(scope="module")
+def striped_folder(striped, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("striped") / "design"
+    generate(Accelerator(engines=tuple(each.engine for each in striped.engines),
+                         memory=striped.system), folder)
+    return folder
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_streams_over_two_ports(striped, striped_folder, seed):
+    assert {stream.name for stream in striped.schedule.streams if stream.stripes == 2} == {
+        "through x", "through y", "streamed weights"}
+    accelerator = Accelerator(engines=tuple(each.engine for each in striped.engines),
+                              memory=striped.system)
+    rng = np.random.default_rng(4)
+    inputs = {(engine.name, "x"): rng.integers(-128, 128, (3, *engine.inputs[0][1].map.shape))
+              for engine in accelerator.engines}
+    result = run_with_memory(striped_folder, accelerator, inputs, {"through": 6, "streamed": 6},
+                             TWO_PORTS, patience=60_000, seed=seed)
+    assert not any(port.violations or port.refused for port in result.traffic)
+    assert mismatches(result, inputs) == {"through": 0, "streamed": 0}
+    assert result.memory["underruns"] == 0
+    for paced in striped.engines:
+        found = measure(result)[paced.engine.name]
+        assert (found.interval, found.latency) == (
+            paced.timing.interval_cycles, paced.timing.latency_cycles)
+    check_levels(result, striped)
+    share = result.memory["steady_utilisation"] / striped.schedule.utilisation
+    assert share == pytest.approx(1, abs=0.03)
 
 
 def test_a_start_at_the_wrong_time(run, inputs, registers):

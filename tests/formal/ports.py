@@ -244,14 +244,17 @@ class WriteHarness(PortHarness):
 
 
 class WalkHarness(Harness):
-    """The bursts of commands: each starts where the one before ends, and one is the last."""
+    """The bursts of commands: each starts where the one before ends, or so many further on, and one
+    is the last."""
 
-    def __init__(self, *, burst, bits=BURSTS):
+    def __init__(self, *, burst, bits=BURSTS, stride=1):
         self._axi, self._burst = dataclasses.replace(AXI, command_bits=bits), burst
+        self._stride = stride
         super().__init__({"wants": 1, "address": ADDRESS, "bursts": bits, "mark": 1, "takes": 1})
 
     def build(self, m):
-        m.submodules.dut = dut = channel.BurstWalk(self._axi, burst=self._burst)
+        m.submodules.dut = dut = channel.BurstWalk(self._axi, burst=self._burst,
+                                                    stride=self._stride)
         size = self._burst * BEAT
         came, takes = self.wants & dut.command.ready, self.takes & dut.active
         m.d.comb += [dut.command.valid.eq(self.wants),
@@ -270,7 +273,7 @@ class WalkHarness(Harness):
             m.d.sync += before.eq(before - dut.last)
         own = was & (before == 0) & (left != 0)
         with m.If(own & takes):
-            m.d.sync += [place.eq(place + size), left.eq(left - 1)]
+            m.d.sync += [place.eq(place + size * self._stride), left.eq(left - 1)]
         self.implies("bursts", own & dut.active, (dut.address == place) & (dut.last == (left == 1)))
         self.implies("bursts", dut.active, ahead != 0)
         waited = Signal()

@@ -22,6 +22,7 @@ TABLE = {"table": (0, 1, 0, 2)}
     (SchedulerHarness, TABLE),
     (TurnsHarness, {"count": 3}),
     (WalkHarness, {"burst": 256}),
+    (WalkHarness, {"burst": 64, "stride": 3}),
     (ReadHarness, PORT),
     (WriteHarness, PORT),
 ])

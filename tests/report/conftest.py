@@ -78,6 +78,7 @@ def planned(planned_text):
 
 def _at_port(name, direction, burst, slots, places, rate):
     return {"name": name, "network": name[0], "direction": direction, "burst": burst,
+            "stripe": 0, "stripes": 1,
             "slots": slots, "places": places, "words_per_frame": 618, "interval_cycles": 1236,
             "latency_cycles": 222, "rate": rate, "guaranteed": slots * burst / 2000,
             "level": None if not rate else [6, places] if direction == "read" else [0, 18]}

@@ -71,6 +71,18 @@ def test_in_turn(with_memory):
     assert reader.tags.count("svg") == 5
 
 
+def test_stripes(with_memory, simulated):
+    first, second = (port["streams"][0] for port in with_memory["schedule"]["ports"])
+    for stripe, each in enumerate((first, second)):
+        each |= {"name": "b x", "network": "b", "stripe": stripe, "stripes": 2}
+    simulated["memory"]["streams"][0] |= {"name": "b x"}
+    reader = read(with_memory, simulated)
+    assert row_of(reader, "b x 1/2")[:2] == ["b x 1/2", "0"]
+    assert row_of(reader, "b x 2/2")[11] == "3 to 33"
+    assert "one stream over n ports" in reader.text
+    assert reader.tags.count("svg") == 9
+
+
 def test_waiting_is_told(with_memory, simulated):
     simulated["memory"]["underruns"] = 12
     simulated["networks"]["a"] = simulated["networks"]["a"] | {"interval_cycles": 1240}
