@@ -79,10 +79,12 @@ class Accelerator:
 
     @property
     def folder(self) -> pathlib.Path:
+        """Where it is built."""
         return BUILDS / self.name
 
     @property
     def words(self) -> list[str]:
+        """Of the command that builds it."""
         return ["build", "--models", *(f"build/models/{model}" for model in self.models),
                 "--board", self.board, "--io", self.io, *self.options,
                 "--out", str(self.folder.relative_to(ROOT))]

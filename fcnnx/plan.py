@@ -129,6 +129,7 @@ class NetworkPlan:
     faster: FrontPoint | None = dataclasses.field(default=None, compare=False)
 
     def frames_per_second(self, clock_mhz: float) -> float:
+        """At a clock, one frame after the other."""
         return clock_mhz * 1e6 / self.interval_cycles
 
     @property

@@ -120,6 +120,7 @@ class Top(wiring.Component):
 
     @property
     def spec(self) -> Accelerator:
+        """What it was made of."""
         return self._spec
 
     def elaborate(self, platform):
@@ -173,6 +174,7 @@ class MemoryTop(wiring.Component):
 
     @property
     def spec(self) -> Accelerator:
+        """What it was made of."""
         return self._spec
 
     def elaborate(self, platform):

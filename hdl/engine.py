@@ -197,6 +197,7 @@ class Pipeline(wiring.Component):
 
     @property
     def spec(self) -> Engine:
+        """What it was made of."""
         return self._spec
 
     def elaborate(self, platform):

@@ -37,14 +37,17 @@ class Constants:
 
     @property
     def values(self) -> np.ndarray:
+        """They themselves, 64 bits each; not to be changed."""
         return self._values
 
     @property
     def digest(self) -> str:
+        """Of shape and values: 32 hexadecimal digits."""
         return self._digest
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """Of the array."""
         return self._values.shape
 
     @functools.cached_property
@@ -91,6 +94,7 @@ class FeatureMap:
 
     @property
     def pixels(self) -> int:
+        """Of a frame."""
         return self.rows * self.columns
 
     @property
@@ -100,18 +104,22 @@ class FeatureMap:
 
     @property
     def shape(self) -> tuple[int, int, int]:
+        """Rows, columns, channels."""
         return self.rows, self.columns, self.channels
 
     @property
     def low(self) -> int:
+        """The least value that an element holds."""
         return -(1 << self.width - 1) if self.signed else 0
 
     @property
     def high(self) -> int:
+        """The greatest value that an element holds."""
         return (1 << self.width - 1) - 1 if self.signed else (1 << self.width) - 1
 
     @property
     def element(self) -> Shape:
+        """One value, in hardware."""
         return Shape(self.width, self.signed)
 
     def resized(self, **changes) -> "FeatureMap":
@@ -177,10 +185,12 @@ class StreamShape:
 
     @property
     def layout(self) -> data.ArrayLayout:
+        """A beat, in hardware: element 0 in the lowest bits."""
         return data.ArrayLayout(self.map.element, self.elements)
 
     @property
     def signature(self) -> stream.Signature:
+        """Of the stream."""
         return stream.Signature(self.layout)
 
     def pack(self, frames: np.ndarray) -> np.ndarray:

@@ -44,6 +44,7 @@ class Job:
 
     @property
     def engines(self) -> list[str]:
+        """Their names, in order."""
         return [engine.name for engine in self.accelerator.engines]
 
     @property
@@ -57,6 +58,7 @@ class Job:
         return sorted(self.rtl.glob("*.v"))
 
     def write_inputs(self, inputs: Mapping[tuple[str, str], np.ndarray]) -> None:
+        """Leave frames, by engine and input, where the simulator looks for them."""
         for k, port in enumerate(self.accelerator.ports):
             if port.direction == "input":
                 words = to_words(port.shape, inputs[port.engine, port.stream])

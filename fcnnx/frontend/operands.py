@@ -52,6 +52,7 @@ class Context:
         return self.shapes[self.node.outputs[0]]
 
     def attribute(self, name: str, default: Any = None) -> Any:
+        """Of the node; what it is where the node does not say it."""
         return self.node.attributes.get(name, default)
 
 

@@ -52,10 +52,12 @@ class Quantization:
 
     @property
     def low(self) -> int:
+        """The least integer."""
         return -128 if self.signed else 0
 
     @property
     def high(self) -> int:
+        """The greatest integer."""
         return 127 if self.signed else 255
 
     def quantize(self, x: npt.ArrayLike) -> np.ndarray:
@@ -134,6 +136,7 @@ class Origin:
 
     @property
     def map(self) -> FeatureMap:
+        """The map, which must have been settled."""
         assert self.known is not None
         return self.known
 
@@ -185,6 +188,7 @@ class Integers:
     tensor: str = ""
 
     def view(self, change: Callable[[np.ndarray], np.ndarray]) -> "Integers":
+        """The same values in another order, or some of them."""
         return dataclasses.replace(self, index=change(self.index))
 
     def as_map(self, axes: tuple[int, ...]) -> FeatureMap:
@@ -252,6 +256,7 @@ class Given:
     index: np.ndarray
 
     def view(self, change: Callable[[np.ndarray], np.ndarray]) -> "Given":
+        """The same values in another order, or some of them."""
         return dataclasses.replace(self, index=change(self.index))
 
 
@@ -262,6 +267,7 @@ class Hosted:
     origins: tuple[Origin, ...]
 
     def view(self, change: Callable[[np.ndarray], np.ndarray]) -> "Hosted":
+        """The same: the host sees to it."""
         return self
 
 
@@ -292,6 +298,7 @@ class Weights:
         return self.integers.astype(np.float32) * self.scale
 
     def view(self, change: Callable[[np.ndarray], np.ndarray]) -> "Weights":
+        """The same values in another order, or some of them."""
         scale = np.broadcast_to(self.scale, self.integers.shape)
         return dataclasses.replace(self, integers=change(self.integers), scale=change(scale))
 
@@ -319,9 +326,11 @@ class Pointwise:
 
     @property
     def index(self) -> np.ndarray:
+        """Where each value comes from."""
         return self.integers.index
 
     def view(self, change: Callable[[np.ndarray], np.ndarray]) -> "Pointwise":
+        """The same values in another order, or some of them."""
         return dataclasses.replace(self, integers=self.integers.view(change))
 
     def then(self, node: Node, function: Callable[[np.ndarray], np.ndarray]) -> "Pointwise":

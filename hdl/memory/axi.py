@@ -55,6 +55,7 @@ class Axi:
 
     @property
     def word_bytes(self) -> int:
+        """Bytes of a word."""
         return self.data_width // 8
 
     @property

@@ -260,6 +260,7 @@ class NetworkController(wiring.Component):
 
     @property
     def spec(self) -> NetworkControl:
+        """What it was made of."""
         return self._spec
 
     def elaborate(self, platform):

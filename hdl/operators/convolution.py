@@ -144,6 +144,7 @@ class Convolution:
 
     @functools.cached_property
     def window(self) -> Window:
+        """The parts of the map that its passes see."""
         return Window(input=self.input, kernel=self.kernel, strides=self.strides,
                       padding=self.padding, dilations=self.dilations, lanes=self.lanes,
                       part=self.part, pixels=self.pixels)

@@ -57,6 +57,7 @@ class Drain:
 
     @property
     def passes(self) -> int:
+        """Groups of rows, one after the other, of a pixel."""
         return math.ceil(self.output.map.channels / self.rows)
 
     @property
@@ -108,6 +109,7 @@ class Drain:
         return {"_scales.mem": (lanes * self.requantization.lane_width(self.acc_width), words)}
 
     def resources(self, device: Device) -> Resources:
+        """What it takes, its queue included."""
         lanes, width = self.output.lanes, self.output.map.width
         requantizer = self.requantization.cost(in_width=self.acc_width, bias_width=self.acc_width,
                                                out_width=width, lanes=lanes, device=device,

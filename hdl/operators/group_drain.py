@@ -110,6 +110,7 @@ class GroupDrain:
         return {"_scales.mem": (lanes * self.requantization.lane_width(self.acc_width), words)}
 
     def resources(self, device: Device) -> Resources:
+        """What it takes, its queue included."""
         lanes, width = self.output.lanes, self.output.map.width
         requantizer = self.requantization.cost(in_width=self.acc_width, bias_width=self.acc_width,
                                                out_width=width, lanes=lanes, device=device)

@@ -55,6 +55,7 @@ class MaxPool:
 
     @property
     def window(self) -> Window:
+        """The parts of the map that its passes see."""
         return Window(input=self.input, kernel=self.kernel, strides=self.strides,
                       padding=self.padding, dilations=self.dilations, lanes=self.lanes,
                       part=self.part)
@@ -250,6 +251,7 @@ class AveragePool:
 
     @property
     def window(self) -> Window:
+        """The parts of the map that its passes see."""
         return Window(input=self.input, kernel=self.kernel, strides=self.strides,
                       padding=self.padding, dilations=self.dilations, lanes=self.lanes,
                       part=self.part)

@@ -67,6 +67,7 @@ class Field:
 
     @property
     def end(self) -> int:
+        """The bit behind its highest one."""
         return self.low + self.width
 
     @property

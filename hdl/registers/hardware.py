@@ -83,6 +83,7 @@ class RegisterFile(wiring.Component):
 
     @property
     def spec(self) -> RegisterMap:
+        """What it was made of."""
         return self._spec
 
     @staticmethod
