@@ -212,6 +212,7 @@ class SimulationResult:
         return dataclasses.asdict(self.checks[engine.name]) | {
             "interval_cycles": interval,
             "latency_cycles": self.measurements[engine.name].latency,
+            "longest_latency_cycles": self.measurements[engine.name].longest,
             "starved_cycles": self.run.starved_cycles(engine.name),
             "mac_efficiency": round(macs / work, 4) if work else 0.0,
         }

@@ -124,10 +124,13 @@ class Measurement:
         From the last output of a frame to that of the next, in steady state; None of one frame.
     latency : :class:`int`
         From the first input of the first frame to its last output.
+    longest : :class:`int`
+        Likewise, of the frame that took longest.
     """
 
     interval: int | None
     latency: int
+    longest: int
 
 
 def measure(result: Run | MemoryRun) -> dict[str, Measurement]:
@@ -140,7 +143,8 @@ def measure(result: Run | MemoryRun) -> dict[str, Measurement]:
     for engine in result.accelerator.engines:
         begins, ends = result.frame_times(engine)
         measurements[engine.name] = Measurement(interval=_interval(np.diff(ends)),
-                                                latency=int(ends[0] - begins[0]))
+                                                latency=int(ends[0] - begins[0]),
+                                                longest=int((ends - begins).max()))
     return measurements
 
 

@@ -18,6 +18,7 @@ __all__ = ["page"]
 STYLE = pathlib.Path(__file__).with_name("style.css")
 UNMEASURED = '<span class="unmeasured">not measured</span>'
 FIGURES = {"interval_cycles": "interval, cycles", "latency_cycles": "first-frame latency, cycles",
+           "longest_latency_cycles": "latency of any frame at most, cycles",
            "mac_efficiency": "multipliers at work", "clock_mhz": "clock, MHz", **KINDS}
 
 Report = Mapping[str, Any]
@@ -84,6 +85,10 @@ def _alarms(report: Report) -> Iterator[str]:
             yield (f'<span class="bad">{escaped(row["network"])}: the predicted '
                    f"{FIGURES[row['figure']]}, {number(row['predicted'])}, is not the simulated "
                    f"{number(row['simulated'])}.</span>")
+        elif row["figure"] == "longest_latency_cycles" and (row["ratio"] or 1.0) < 1.0:
+            yield (f'<span class="bad">{escaped(row["network"])}: a simulated frame took '
+                   f"{number(row['simulated'])} cycles, more than the {number(row['predicted'])} "
+                   "that are predicted at most.</span>")
     waited = simulation["memory"]["underruns"] if simulation["networks"] else 0
     if waited and report["schedule"] and report["schedule"]["policy"] == "cyclic":
         yield (f'<span class="bad">Engines waited for the memory in {number(waited)} simulated '

@@ -43,6 +43,10 @@ def _cycles(report: Mapping[str, Any],
             known = found.get(key) if found.get("interval_cycles") or key != CYCLES[2] else None
             row = _row(name, key, network[key], simulated=known)
             yield row if exact else row | {"ratio": None}
+        if schedule and exact:
+            # Frames are paced: what holds for the first holds for each.
+            yield _row(name, "longest_latency_cycles", network["latency_cycles"],
+                       simulated=found.get("longest_latency_cycles"))
 
 
 def _amounts(report: Mapping[str, Any],

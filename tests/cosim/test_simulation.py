@@ -25,8 +25,10 @@ def test_values_and_cycles(design, pair, inputs):
     assert result.checks["slow"].values == 5 * 6 * 5 * 4
     for engine in pair.engines:
         predicted = timing.simulate(engine)
-        assert result.measurements[engine.name] == Measurement(
-            interval=predicted.interval_cycles, latency=predicted.latency_cycles)
+        measured = result.measurements[engine.name]
+        assert (measured.interval, measured.latency) == (
+            predicted.interval_cycles, predicted.latency_cycles)
+        assert measured.longest >= measured.latency
 
 
 def test_values_with_stalls(design, pair, inputs):
@@ -41,7 +43,7 @@ def test_simulation_json(design, pair, inputs):
     assert set(content) == {"simulator", "seconds", "cycles", "networks", "memory"}
     row = content["networks"]["slow"]
     assert set(row) == {"frames", "values", "mismatches", "interval_cycles", "latency_cycles",
-                        "starved_cycles", "mac_efficiency"}
+                        "longest_latency_cycles", "starved_cycles", "mac_efficiency"}
     macs = 6 * 5 * 4 * 9 * (2 + 4)
     assert row["mac_efficiency"] == round(macs / (4 * row["interval_cycles"]), 4)
     assert content["memory"] == {"bytes": 0, "busy_cycles": 0, "utilisation": 0, "underruns": 0}
@@ -126,4 +128,5 @@ def test_measurement(ends, interval):
                     stages=(Stage(name="queue", operator=queue, inputs=(Source("x"),)),),
                     outputs=(("y", Source("queue")),))
     result = made_up(ends, Accelerator(engines=(engine,)))
-    assert measure(result) == {"net": Measurement(interval=interval, latency=43)}
+    assert measure(result) == {"net": Measurement(interval=interval, latency=43,
+                                                 longest=ends[-1] - 7)}

@@ -113,8 +113,8 @@ def test_as_predicted(run, planned, inputs, seed):
     assert result.memory["underruns"] == 0
     for paced in planned.engines:
         found = measure(result)[paced.engine.name]
-        assert (found.interval, found.latency) == (
-            paced.timing.interval_cycles, paced.timing.latency_cycles)
+        assert (found.interval, found.latency, found.longest) == (
+            paced.timing.interval_cycles, *2 * (paced.timing.latency_cycles,))
         _, ends = result.frame_times(paced.engine)
         assert set(np.diff(ends)) == {paced.pace}
     assert errors(result, 0) == errors(result, 1) == set()
@@ -271,8 +271,8 @@ def test_streams_over_two_ports(striped, striped_folder, seed):
     assert result.memory["underruns"] == 0
     for paced in striped.engines:
         found = measure(result)[paced.engine.name]
-        assert (found.interval, found.latency) == (
-            paced.timing.interval_cycles, paced.timing.latency_cycles)
+        assert (found.interval, found.latency, found.longest) == (
+            paced.timing.interval_cycles, *2 * (paced.timing.latency_cycles,))
     check_levels(result, striped)
     share = result.memory["steady_utilisation"] / striped.schedule.utilisation
     assert share == pytest.approx(1, abs=0.03)

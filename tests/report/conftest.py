@@ -111,7 +111,8 @@ def with_memory(planned):
 @pytest.fixture
 def simulation():
     row = {"frames": 8, "values": 800, "mismatches": 0, "interval_cycles": 1236,
-           "latency_cycles": 2468, "starved_cycles": 0, "mac_efficiency": 0.674}
+           "latency_cycles": 2468, "longest_latency_cycles": 2468, "starved_cycles": 0,
+           "mac_efficiency": 0.674}
     return {"simulator": "verilator", "seconds": 2.0, "cycles": 12345, "stalls": None,
             "networks": {"a": row, "b": row | {"interval_cycles": None, "mac_efficiency": 0.0}},
             "memory": {"bytes": 0, "busy_cycles": 0, "utilisation": 0, "underruns": 0}}

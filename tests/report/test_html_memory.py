@@ -89,6 +89,10 @@ def test_waiting_is_told(with_memory, simulated):
     alarms = read(with_memory, simulated | {"stalls": 3}).text.split("Networks")[0]
     assert "Engines waited for the memory in 12 simulated cycles" in alarms
     assert "a: the predicted interval, cycles, 1,236, is not the simulated 1,240." in alarms
+    assert "more than the" not in alarms
+    simulated["networks"]["a"] |= {"longest_latency_cycles": 2469}
+    assert "a: a simulated frame took 2,469 cycles, more than the 2,468 that" in read(
+        with_memory, simulated).text
 
 
 def test_slots_fill_the_period(with_memory):
