@@ -16,10 +16,11 @@ __all__ = ["OBJECTIVES", "Combination", "Option", "Undecided", "combine", "score
 
 
 OBJECTIVES = ("throughput", "fairness", "resources")
-SCALE = 10 ** 9  # of real figures as integers
-PROGRESS, RATE = 10 ** 7, 10 ** 6  # likewise, where they multiply each other
+SCALE = 1e4  # of the goal: the solver takes anything below 1e-7 for nothing
+TIE = 1e-6  # what a share of the device weighs beside the goal
+EXACT = 1e-6  # of the goal: a gap that ties alone make
 HELD, FINE = 100, 1.005  # how far frames are held apart at the most, and the steps that are tried
-EFFORT = 60.0  # deterministic time of the solver: no clock decides
+NODES = 5000  # of the solver's search: no clock decides
 
 
 class Undecided(Exception):
@@ -93,7 +94,8 @@ def combine(options: Sequence[Sequence[Option]], budget: Resources, *, objective
             shared: bool = True) -> Combination | None:
     """The best combination of options within a budget, or none where none fits.
 
-    Of those that are equally good, one that takes least of the device, as a sum of shares. In a
+    Of those that are equally good, to a millionth, one that takes least of the device, as a sum of
+    shares. In a
     :class:`Room` the words of all together are bounded as well, and options may be slowed down.
 
     Parameters
@@ -170,115 +172,79 @@ def _held(option: Option, *, share: float) -> Option:
 def _combine(options, budget, objective, weights, capped, shared) -> Combination | None:
     """:func:`combine` in one model; ``"none"`` asks only for the least of the device."""
     # The solver takes a second to load, which a network alone need not wait for.
-    from ortools.sat.python import cp_model
+    from ortools.math_opt.python import mathopt
 
-    model = cp_model.CpModel()
-    chosen = [[model.new_bool_var(f"{n}_{k}") for k in range(len(each))]
-              for n, each in enumerate(options)]
-    for row in chosen:
-        model.add_exactly_one(row)
-    used = {kind: sum(getattr(option.resources, kind) * variable
-                      for each, row in zip(options, chosen, strict=True)
-                      for option, variable in zip(each, row, strict=True)) for kind in KINDS}
+    model = mathopt.Model()
+    words = budget.words_per_cycle if isinstance(budget, Room) and shared else math.inf
+    held = objective == "throughput" and math.isfinite(words)
+    chosen: list[tuple[Option, Any]] = []
+    rows, goal, moved = [], [], []
+    for weight, each in zip(weights, options, strict=True):
+        row = [model.add_binary_variable() for _ in each]
+        model.add_linear_constraint(mathopt.fast_sum(row) == 1)
+        rows.append(row)
+        chosen += zip(each, row, strict=True)
+        for option, variable in zip(each, row, strict=True):
+            progress, rate = _terms(model, option, variable, held)
+            goal += [weight / math.fsum(weights) * term for term in progress]
+            moved += rate
+    used = {kind: mathopt.fast_sum(getattr(option.resources, kind) * variable
+                                   for option, variable in chosen) for kind in KINDS}
+    amounts = {kind: getattr(budget, kind) for kind in KINDS}
     if capped:
-        for kind in KINDS:
-            model.add(used[kind] <= getattr(budget, kind))
-    solver, gap = None, 0.0
-    words = None
-    if isinstance(budget, Room) and shared and math.isfinite(budget.words_per_cycle):
-        words = budget.words_per_cycle
-    if objective == "throughput" and words is not None:
-        goal = _held_progress(model, options, chosen, words, weights)
-    elif words is not None:
-        rates = sum(math.ceil(RATE * option.least_rate) * variable
-                    for each, row in zip(options, chosen, strict=True)
-                    for option, variable in zip(each, row, strict=True))
-        if capped:
-            model.add(rates <= math.floor(RATE * words))
-    if objective != "none":
-        if objective != "throughput" or words is None:
-            goal = _goal(model, options, chosen, used, budget, objective, weights)
-        if objective == "resources" and words is not None:
-            model.add(-goal >= SCALE // max(1, math.floor(RATE * words)) * rates)
-        first = _solve(model, goal)
-        if first is None:
-            return None
-        solver, gap = first
-        model.add(goal >= int(solver.objective_value))
-        for row in chosen:
-            for variable in row:
-                model.add_hint(variable, solver.value(variable))
-    taken = sum(SCALE // getattr(budget, kind) * used[kind] for kind in KINDS
-                if getattr(budget, kind))
-    if not shared:
-        taken = sum(math.ceil(RATE * option.words / option.interval) * variable
-                    for each, row in zip(options, chosen, strict=True)
-                    for option, variable in zip(each, row, strict=True))
-    try:
-        second = _solve(model, -taken)
-    except Undecided:
-        if solver is None:
-            raise
-        second = solver, gap
-    if second is None:
-        return None
-    solver, _ = second
-    picks = tuple(next(k for k, variable in enumerate(row) if solver.value(variable))
-                  for row in chosen)
-    return Combination(picks=picks, gap=gap)
-
-
-def _held_progress(model, options, chosen, words: float, weights):
-    """Weighted progress where words are short: that of each option is anything down to the least,
-    and what it moves is in proportion."""
-    total = math.fsum(weights)
-    terms, moved = [], []
-    dearest = max(option.words / (option.interval * option.progress * weight / total)
-                  for weight, each in zip(weights, options, strict=True) for option in each)
-    for n, (weight, each, row) in enumerate(zip(weights, options, chosen, strict=True)):
-        for k, (option, variable) in enumerate(zip(each, row, strict=True)):
-            most = round(PROGRESS * weight / total * option.progress)
-            if not option.words:
-                terms.append(most * variable)
-                continue
-            least = most * option.interval // max(option.interval, option.slowest)
-            term = model.new_int_var(0, most, f"progress_{n}_{k}")
-            model.add(term <= most * variable)
-            model.add(term >= least * variable)
-            terms.append(term)
-            each_moves = option.words / (option.interval * option.progress * weight / total)
-            moved.append(math.ceil(RATE * each_moves / dearest) * term)
-    if moved:
-        model.add(sum(moved) <= math.floor(RATE * PROGRESS * words / dearest))
-    return sum(terms)
-
-
-def _goal(model, options, chosen, used, budget, objective, weights):
-    """What is to be made as great as possible: an integer expression."""
-    total = math.fsum(weights)
+        for kind, amount in amounts.items():
+            model.add_linear_constraint(used[kind] <= amount)
+        if math.isfinite(words):
+            model.add_linear_constraint(mathopt.fast_sum(moved) <= words)
+    shares = [used[kind] / amount for kind, amount in amounts.items() if amount]
+    least = mathopt.fast_sum(shares) if shared else mathopt.fast_sum(
+        option.words / option.interval * variable for option, variable in chosen)
     if objective == "throughput":
-        return sum(round(SCALE * weight / total * option.progress) * variable
-                   for weight, each, row in zip(weights, options, chosen, strict=True)
-                   for option, variable in zip(each, row, strict=True))
-    worst = model.new_int_var(-SCALE * 10 ** 6, SCALE * 10 ** 6, "worst")
-    for kind in KINDS:
-        if amount := getattr(budget, kind):
-            model.add(-worst >= SCALE // amount * used[kind])
-    return worst
-
-
-def _solve(model, goal) -> tuple[Any, float] | None:
-    from ortools.sat.python import cp_model
-
-    model.maximize(goal)
-    solver = cp_model.CpSolver()
-    solver.parameters.random_seed = 1
-    solver.parameters.num_workers = 1
-    solver.parameters.max_deterministic_time = EFFORT
-    status = solver.solve(model)
-    if status == cp_model.UNKNOWN:
-        raise Undecided
-    if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
+        best = mathopt.fast_sum(goal) - TIE * least
+    elif objective == "resources":
+        worst = model.add_variable()
+        for share in [*shares, *([mathopt.fast_sum(moved) / words] if math.isfinite(words)
+                                 else [])]:
+            model.add_linear_constraint(worst >= share)
+        best = -worst - TIE * least
+    else:
+        best = -least
+    model.maximize(SCALE * best)
+    found = _solve(model)
+    if found is None:
         return None
-    value, bound = solver.objective_value, solver.best_objective_bound
-    return solver, max(bound - value, 0.0) / max(abs(bound), 1.0)
+    values, gap = found
+    picks = tuple(int(np.argmax([values[variable] for variable in row])) for row in rows)
+    total = sum((each[k].resources for each, k in zip(options, picks, strict=True)), Resources())
+    assert not capped or total.fits(budget), "What is chosen is whole"
+    return Combination(picks=picks, gap=gap if objective != "none" else 0.0)
+
+
+def _terms(model, option: Option, variable, held: bool) -> tuple[list, list]:
+    """What an option adds to progress, and to the words per cycle, if it is the one: as much as it
+    can, or as little as it may where frames are held apart, or anything between."""
+    least, most = option.least_rate, option.words / option.interval
+    if not held or least == most:
+        return [option.progress * variable], [least * variable]
+    way = model.add_variable(lb=0.0, ub=1.0)
+    model.add_linear_constraint(way <= variable)
+    slowed = option.progress * least / most
+    return ([slowed * variable, (option.progress - slowed) * way],
+            [least * variable, (most - least) * way])
+
+
+def _solve(model) -> tuple[Any, float] | None:
+    """The values of its variables, and the proven gap; None where nothing fits."""
+    from ortools.math_opt.python import mathopt
+
+    result = mathopt.solve(model, mathopt.SolverType.HIGHS, params=mathopt.SolveParameters(
+        random_seed=1, node_limit=NODES, relative_gap_tolerance=0.0))
+    reason = result.termination.reason
+    if reason in (mathopt.TerminationReason.INFEASIBLE,
+                  mathopt.TerminationReason.INFEASIBLE_OR_UNBOUNDED):
+        return None
+    if not result.has_primal_feasible_solution():
+        raise Undecided
+    bounds = result.termination.objective_bounds
+    gap = max(bounds.dual_bound - bounds.primal_bound, 0.0) / max(abs(bounds.dual_bound), EXACT)
+    return result.variable_values(), gap if gap > EXACT else 0.0
