@@ -14,13 +14,11 @@ from fcnnx.hdl.operator import Input, Operator, Output
 from .deadlock import operator_timing
 
 
-__all__ = ["NEVER", "Departures", "Events", "Form", "Giving", "Index", "Offers", "Run", "Taking",
-           "Wait", "compose", "form", "placed",
-           "running_maximum"]
+__all__ = ["NEVER", "Events", "Form", "Giving", "Index", "Offers", "Run", "Taking", "Wait",
+           "compose", "form", "placed"]
 
 
-NEVER = -(1 << 30)  # of an event before the first frame: it holds nothing up
-WINDOW = 64  # events of which running maxima are taken by doubling
+NEVER = -(1 << 40)  # of an event before the first frame: it holds nothing up
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,32 +164,27 @@ class Form:
 
     Parameters
     ----------
-    steps : integers, shape (issues,)
-        Cycles from the first issue of a frame to each.
-    last : :class:`int`
-        From the last one to the next frame's first.
+    gaps : integers, shape (issues,)
+        Cycles from the issue before to each: from that of the frame before, too.
     inputs, outputs : tuples of :class:`Taking` and :class:`Giving`
     """
 
-    steps: np.ndarray
-    last: int
+    gaps: np.ndarray
     inputs: tuple[Taking, ...]
     outputs: tuple[Giving, ...]
 
     @property
     def total(self) -> int:
         """Cycles of a frame."""
-        return int(self.steps[-1]) + self.last
+        return int(self.gaps.sum(dtype=np.int64))
 
 
 @functools.lru_cache(maxsize=512)
 def form(operator: Operator) -> Form:
     """The form of an operator; kept, as the same operators are timed many times."""
     timing = operator_timing(operator)
-    steps = np.concatenate([[0], np.cumsum(timing.cycles[:-1])])
-    small = steps[-1] < -NEVER
-    return Form(steps=steps.astype(np.int32) if small else steps, last=int(timing.cycles[-1]),
-                inputs=tuple(Taking.of(each, len(steps)) for each in timing.inputs),
+    gaps = np.roll(timing.cycles, 1).astype(np.int32)
+    return Form(gaps=gaps, inputs=tuple(Taking.of(each, len(gaps)) for each in timing.inputs),
                 outputs=tuple(Giving.of(each) for each in timing.outputs))
 
 
@@ -227,12 +220,12 @@ class Events:
 
     Parameters
     ----------
-    steps : integers, shape (count,)
-        Cycles at the least from the first event of a frame to each.
-    last : :class:`int`
-        From the last one to the next frame's first.
+    gaps : integers, shape (count,)
+        Cycles at the least from the event before to each: from that of the frame before, too.
     floor : :class:`int`
         No event is earlier.
+    ready : sorted integers
+        Cycles of which events take one each, or any cycle after the last of them.
 
     Attributes
     ----------
@@ -240,112 +233,45 @@ class Events:
         Cycles of the events of the frame at hand, and of the one before it.
     back : :class:`int`
         Frames, one more than others reach back.
-    waiting : list of :class:`Events`
-        Others, for these.
-    changed : :class:`bool`
-        Whether something that is waited for has changed.
+    reach : :class:`int`
+        Events before the frame that are kept.
+    waits : list of :class:`Wait`
     """
 
-    def __init__(self, steps: np.ndarray, last: int, floor: int = NEVER):
-        self._step = 0
-        self.count, self.last, self.floor = len(steps), last, floor
-        self.back = 2
-        self.waiting: list[Events] = []
-        self.changed = True
-        self._steps, self._reach = steps, 1
-        self._waits: list[Wait] = []
+    def __init__(self, gaps: np.ndarray, *, floor: int = NEVER,
+                 ready: np.ndarray | None = None):
+        self.gaps, self.floor, self.ready = gaps, floor, ready
+        self.count = len(gaps)
+        self.back, self.reach = 2, 1
+        self.waits: list[Wait] = []
 
     @property
-    def total(self) -> int:
-        """Cycles of a frame, at the least."""
-        return int(self._steps[-1]) + self.last
+    def known(self) -> int:
+        """Events of a frame that wait for nothing."""
+        return 0
 
     def wait(self, wait: Wait) -> None:
         """Have these events wait for others."""
         others = wait.events
-        self._waits.append(wait)
-        others.waiting.append(self)
+        self.waits.append(wait)
         reach = max(0, -least(wait.index))
-        others._reach = max(others._reach, reach)
+        others.reach = max(others.reach, reach)
         others.back = max(others.back, -(-reach // others.count) + 1)
 
-    def allocate(self, kind: type[np.signedinteger]) -> None:
-        """Make room for times of this kind; all waits are known."""
-        self._all = np.full(self._reach + self.count, NEVER, kind)
-        self.before = np.full(self.count, NEVER, kind)
-        self.times = self._all[self._reach:]
-
-    def connect(self) -> None:
-        """Look up what is waited for; all events are allocated."""
-        whole = slice(0, self.count, 1)
-        rows = [(wait.events, placed(wait.index, wait.events._reach), wait.delay,
-                 placed(wait.at, 0)) for wait in self._waits]
-        # One for which all wait comes first: it sets what the others raise.
-        self._rows = sorted(rows, key=lambda row: not _same(row[3], whole))
-        self._set_first = bool(rows) and _same(self._rows[0][3], whole)
-
-    def widen(self) -> None:
-        """Go on with times of 64 bits."""
-        self._all, self.before = self._all.astype(np.int64), self.before.astype(np.int64)
-        self.times = self._all[self._reach:]
+    def allocate(self, room: np.ndarray) -> None:
+        """Keep times in this room, of :py:`reach + count` places; all waits are known."""
+        self._all = room
+        self.times = room[self.reach:]
+        self.before = np.full(self.count, NEVER)
 
     def begin(self) -> None:
-        """Go on to the next frame; its times are those of the last one, until they are known."""
-        self._step = self.times[-1] - self.before[-1]
+        """Go on to the next frame."""
         self.before[:] = self.times
-        self._all[:self._reach] = self._all[self.count:]
-
-    def move(self) -> None:
-        """Move the frame's times on, by what the last of them moved in the frame before."""
-        self.times += self._step
+        self._all[:self.reach] = self._all[self.count:].copy()
 
     def moved(self, interval: int) -> bool:
         """Whether the frame is the one before, so many cycles later."""
         return bool((self.times - self.before == interval).all())
-
-    def update(self, room: np.ndarray, more: np.ndarray) -> bool:
-        """Compute the frame's times anew; returns whether they are others.
-
-        Parameters
-        ----------
-        room, more : integers
-            Of the times' kind, and no fewer: what is computed in.
-        """
-        times = self.earliest(room, more)
-        if np.array_equal(times, self.times):
-            return False
-        self.times[:] = times
-        return True
-
-    def earliest(self, room: np.ndarray, more: np.ndarray,
-                 but: "Events | None" = None) -> np.ndarray:
-        """The frame's times, as those of others are that it waits for, all but one."""
-        rows = [row for row in self._rows if row[0] is not but]
-        room, more = room[:self.count], more[:self.count]
-        if self._set_first and len(rows) == len(self._rows):
-            (events, index, delay, _), *rows = rows
-            np.add(events._all[index], delay, out=room, casting="same_kind")
-            if self.floor > NEVER:
-                np.maximum(room, self.floor, out=room)
-        else:
-            room.fill(self.floor)
-        for events, index, delay, at in rows:
-            others = events._all[index]
-            after = np.add(others, delay, out=more[:len(others)], casting="same_kind")
-            if isinstance(at, slice):
-                np.maximum(room[at], after, out=room[at])
-            else:
-                room[at] = np.maximum(room[at], after)
-        return self._in_turn(room, more)
-
-    def _in_turn(self, room: np.ndarray, more: np.ndarray) -> np.ndarray:
-        """These times, or later ones: each event after the one before it."""
-        room[0] = max(room[0], self._all[self._reach - 1] + self.last)
-        room -= self._steps
-        if (room[1:] < room[:-1]).any():
-            room = running_maximum(room, more)
-        room += self._steps
-        return room
 
 
 class Offers(Events):
@@ -358,12 +284,16 @@ class Offers(Events):
     """
 
     def __init__(self, cycles: np.ndarray):
-        super().__init__(np.zeros(cycles.shape[1], np.int32), 0)
+        super().__init__(np.zeros(cycles.shape[1], np.int32))
         self.cycles = cycles
         self._frame = 0
 
-    def allocate(self, kind: type[np.signedinteger]) -> None:
-        super().allocate(kind)
+    @property
+    def known(self) -> int:
+        return self.count
+
+    def allocate(self, room: np.ndarray) -> None:
+        super().allocate(room)
         self.times[:] = self.cycles[0]
 
     def begin(self) -> None:
@@ -371,55 +301,8 @@ class Offers(Events):
         self._frame += 1
         self.times[:] = self.cycles[self._frame]
 
-    def update(self, room: np.ndarray, more: np.ndarray) -> bool:
-        return False
-
-
-class Departures(Events):
-    """Transfers out of the engine, into a sink that is not always ready.
-
-    Parameters
-    ----------
-    steps, last : as in :class:`Events`
-    ready : sorted integers
-        Cycles in which the sink is ready; it always is after the last of them.
-    """
-
-    def __init__(self, steps: np.ndarray, last: int, ready: np.ndarray):
-        super().__init__(steps, last)
-        self._ready = ready
-
-    def _in_turn(self, room: np.ndarray, more: np.ndarray) -> np.ndarray:
-        """The first ready cycles from these on, each after the one before."""
-        ready, after = self._ready, int(self._all[self._reach - 1]) + 1
-        beyond = ready[-1] + 1
-        rank = np.searchsorted(ready, room)
-        rank = np.where(rank < len(ready), rank, len(ready) + np.maximum(room - beyond, 0))
-        first = int(np.searchsorted(ready, after))
-        rank[0] = max(rank[0], first if first < len(ready)
-                      else len(ready) + max(after - beyond, 0))
-        rank = np.maximum.accumulate(rank - self._steps) + self._steps
-        return np.where(rank >= len(ready), beyond + rank - len(ready),
-                        ready[np.minimum(rank, len(ready) - 1)])
-
-
-def _same(index: slice | np.ndarray, whole: slice) -> bool:
-    return isinstance(index, slice) and index == whole
-
-
-def running_maximum(values: np.ndarray, room: np.ndarray) -> np.ndarray:
-    """As ``np.maximum.accumulate``, in fewer cycles: windows by doubling, then from one window to
-    the next. Both arrays are written to, and one of them is returned."""
-    width = 1
-    while width < WINDOW and width < len(values):
-        room[:width] = values[:width]
-        np.maximum(values[width:], values[:-width], out=room[width:])
-        values, room = room, values
-        width *= 2
-    if len(values) > width:
-        whole = len(values) // width * width
-        ends = np.maximum.accumulate(values[width - 1:whole:width])
-        blocks = values[width:whole].reshape(-1, width)
-        np.maximum(blocks, ends[:-1, None], out=blocks)
-        np.maximum(values[whole:], ends[-1], out=values[whole:])
-    return values
+    def binds(self, other: Events) -> bool:
+        """Whether an event of others may come as it does because of an offer."""
+        return any(bool((self.times[placed(wait.index, 0)] + wait.delay
+                         >= other.times[placed(wait.at, 0)]).any())
+                   for wait in other.waits if wait.events is self)

@@ -1,40 +1,25 @@
 """When every beat of an engine crosses: the least fixed point of its operators' timing.
 
 The equations are those that :class:`fcnnx.hdl.operator.Timing` states. Each event waits for earlier
-events only, so the solution is unique where there is no deadlock, and iteration finds it from any
-start: a frame starts from the frame before it, moved by the last interval.
+events only, so the solution is unique where there is no deadlock.
 """
 
 import dataclasses
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
 from fcnnx.hdl.engine import Engine, Source, Stage
 
 from .deadlock import check_deadlock
-from .events import (
-    NEVER,
-    Departures,
-    Events,
-    Giving,
-    Index,
-    Offers,
-    Run,
-    Taking,
-    Wait,
-    compose,
-    form,
-    placed,
-)
+from .events import NEVER, Events, Giving, Index, Offers, Run, Taking, Wait, compose, form, placed
+from .settling import DONE, STUCK, Rows
 
 
 __all__ = ["EngineTiming", "Solver", "StageTiming", "simulate"]
 
 
-LATE = 1 << 30  # cycles, beyond which times take more than 32 bits
 MOST_FRAMES = 8
-PATIENCE = 1000  # sweeps of a frame, before a deadlock is looked for
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -163,13 +148,10 @@ class Solver:
         self._moved: list[int | None] = []  # of all events alike, from the frame before each
         self._first = 0
         self._streams: dict[Source, _Stream] = {}
-        self._issues: dict[str, Events] = {}
         self._offers: list[Offers] = []
         self._events: list[Events] = []  # as they follow one another
         self._ready = {source: ready[name] for name, source in engine.outputs
                        if name in ready and len(ready[name])} if ready else {}
-        self._beats = np.arange(max(engine.shape(source).beats for source in engine.sources),
-                                dtype=np.int32)
         for name, shape in engine.inputs:
             self._offer(name, shape.beats, None if offers is None else offers.get(name))
         for stage in engine.stages:
@@ -177,7 +159,10 @@ class Solver:
         self._wait()
         self._kept: dict[Source, list[np.ndarray]] = {
             source: [] for source in (self._streams if kept is None else kept)}
-        self._allocate(offers, ready)
+        sinks = [self._streams[source].transfers for _, source in engine.outputs]
+        producers = [stream.producer for stream in self._streams.values()
+                     if isinstance(stream.producer, Offers)]
+        self._rows = Rows([*self._events, *producers], [sink for sink in sinks if sink])
 
     def _offer(self, name: str, beats: int, cycles: np.ndarray | None) -> None:
         self._streams[Source(name)] = stream = _Stream(beats)
@@ -189,7 +174,7 @@ class Solver:
 
     def _connect(self, stage: Stage) -> None:
         ours = form(stage.operator)
-        self._issues[stage.name] = issues = Events(ours.steps, ours.last)
+        issues = Events(ours.gaps)
         for source, taking in zip(stage.inputs, ours.inputs, strict=True):
             stream = self._streams[source]
             assert stream.beats == taking.beats, (stage.name, str(source))
@@ -206,10 +191,8 @@ class Solver:
 
     def _transfer(self, stream: _Stream, ready: np.ndarray | None = None) -> None:
         """Make a stream's transfers events of their own."""
-        steps = self._beats[:stream.beats]
-        floor = 0 if stream.giving is None else NEVER
-        stream.transfers = (Events(steps, 1, floor) if ready is None
-                            else Departures(steps, 1, ready))
+        stream.transfers = Events(np.ones(stream.beats, np.int32), ready=ready,
+                                  floor=0 if stream.giving is None else NEVER)
         self._events.append(stream.transfers)
 
     def _wait(self) -> None:
@@ -242,20 +225,6 @@ class Solver:
         assert by is not None
         held.wait(Wait(events=by, index=index, delay=delay, at=at))
 
-    def _allocate(self, offers, ready) -> None:
-        """Make room: of 32 bits, as long as times are small."""
-        late = any((table.cycles[-1] > LATE).any() for table in self._offers)
-        large = any(events.total > LATE // 2 for events in self._events)
-        kind = np.int64 if late or large or ready else np.int32
-        rows = [*self._events, *(stream.producer for stream in self._streams.values()
-                                 if isinstance(stream.producer, Offers))]
-        for events in rows:
-            events.allocate(kind)
-        for events in rows:
-            events.connect()
-        count = max(events.count for events in self._events)
-        self._room = np.empty(count, kind), np.empty(count, kind)
-
     @property
     def ends(self) -> np.ndarray:
         """Cycle of the last output beat of every frame solved, shape (frames,)."""
@@ -280,14 +249,14 @@ class Solver:
             If its beats can never all cross.
         """
         self._begin()
-        self._guess()
-        self._settle()
+        if self._rows.settle() == STUCK:
+            check_deadlock(self.engine)
         self._end()
 
     def keeps(self, end: int) -> bool:
         """Solve one more frame, unless it ends later than this; returns whether it does not."""
         self._begin()
-        if not self._settle(end):
+        if self._rows.settle(end) != DONE:
             return False
         self._end()
         return True
@@ -298,61 +267,9 @@ class Solver:
             for events in (*self._events, *self._offers):
                 events.begin()
 
-    def _settle(self, end: int | None = None) -> bool:
-        """Sweep until nothing changes; false as soon as the frame ends later than this, or if that
-        takes too long to tell.
-
-        Without a guess no sweep's cycles are too late, so that a later end is soon seen, and that
-        of a deadlock too.
-        """
-        sweeps = 0
-        for events in self._events:
-            events.changed = True
-        while self._sweep(self._events) | self._sweep(self._events[::-1]):
-            if end is not None and self._last() > end:
-                return False
-            sweeps += 1
-            if sweeps == PATIENCE:
-                if end is not None:
-                    return False
-                check_deadlock(self.engine)
-        return True
-
-    def _sweep(self, rows: Sequence[Events]) -> bool:
-        """Bring what has changed up to date in this order; returns whether anything has."""
-        any_changed = False
-        for events in rows:
-            if not events.changed:
-                continue
-            events.changed = False
-            if events.update(*self._room):
-                any_changed = True
-                for other in events.waiting:
-                    other.changed = True
-                if events.times[-1] > LATE and self._room[0].dtype == np.int32:
-                    self._widen()
-        return any_changed
-
-    def _widen(self) -> None:
-        for stream in self._streams.values():
-            if isinstance(stream.producer, Offers):
-                stream.producer.widen()
-        for events in self._events:
-            events.widen()
-        self._room = self._room[0].astype(np.int64), self._room[1].astype(np.int64)
-
     def _last(self) -> int:
         """Cycle of the last output beat of the frame at hand."""
         return max(int(self._streams[source].cycles()[-1]) for _, source in self.engine.outputs)
-
-    def _guess(self) -> None:
-        """Start from the frame before, moved on, once frames follow one another alike: any start
-        leads there, and this one is there, while an empty engine's first frames are no guide to
-        what comes after them."""
-        ends = self._ends[-3:]
-        if len(ends) == 3 and ends[2] - ends[1] == ends[1] - ends[0]:
-            for events in self._events:
-                events.move()
 
     def _end(self) -> None:
         """Keep what is asked for of the frame at hand."""
@@ -384,9 +301,8 @@ class Solver:
         steps = np.diff(offers.cycles[self.solved - 1:], axis=0)
         if (steps == self.interval).all():
             return True
-        return bool((steps <= self.interval).all()) and all(
-            np.array_equal(events.times, events.earliest(*self._room, but=offers))
-            for events in offers.waiting)
+        return bool((steps <= self.interval).all()) and not any(
+            offers.binds(events) for events in self._events)
 
     def repeat(self) -> None:
         """Go on to the last frame that is asked for, of an engine that repeats itself."""
@@ -407,9 +323,10 @@ class Solver:
             interval = round(float(steps[len(steps) // 2:].mean()))
         transfers = {source: np.concatenate(frames, dtype=np.int64)
                      for source, frames in self._kept.items()}
-        stages = {name: StageTiming(interval=issues.total,
-                                    stall_share=1 - issues.total / max(interval, 1))
-                  for name, issues in self._issues.items()}
+        stages = {stage.name: StageTiming(interval=total,
+                                          stall_share=1 - total / max(interval, 1))
+                  for stage in self.engine.stages
+                  for total in [form(stage.operator).total]}
         return EngineTiming(interval_cycles=interval, latency_cycles=self.latency,
                             settled=bool(settled), ends=ends, transfers=transfers, stages=stages)
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from fcnnx.optimizer.deadlock import Deadlock, check_deadlock
-from fcnnx.optimizer.events import running_maximum
 from fcnnx.optimizer.timing import Solver, simulate
 
 from .stand_ins import chain, pointwise, residual, sliding, step_by_step
@@ -115,10 +114,3 @@ def test_times_of_more_than_32_bits():
     slow = chain(pointwise(4, cycles=200_000_000), pointwise(4), pointwise(4))
     assert (simulate(slow, FRAMES).ends == 8 + 200_000_000 * (4 * np.arange(FRAMES) + 3)
             + simulate(chain(pointwise(4), pointwise(4), pointwise(4))).latency_cycles - 11).all()
-
-
-@pytest.mark.parametrize("count", [1, 5, 64, 65, 1000])
-def test_running_maximum(count):
-    values = np.random.default_rng(count).integers(-1000, 1000, count) + np.arange(count)
-    expected = np.maximum.accumulate(values)
-    assert (running_maximum(values, np.empty_like(values)) == expected).all()
