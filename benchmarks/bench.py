@@ -15,13 +15,14 @@ import pathlib
 from cases import Case, Faces, rows_of_the_peer, several
 from clock import clocks
 from costs import costs
+from isolation import isolation
 from keeping import Record, Stale
 from systems import systems
 from tables import write_results
 
 
 CASES: tuple[Case, ...] = (*several(), Faces(), *rows_of_the_peer(), *clocks(), *costs(),
-                           *systems())
+                           *systems(), *isolation())
 
 
 def main() -> None:

@@ -197,6 +197,34 @@ def shared(kept: Kept) -> str:
          "of the bandwidth", "underruns", "same cycles with both seeds"], rows)
 
 
+def isolated(kept: Kept) -> str:
+    """What networks suffer from each other, and from faults."""
+    rows, lines = [], []
+    for _, (build, found) in _with(kept, "build", "isolation"):
+        networks = [*build["networks"]]
+        for row in found["rows"]:
+            victims = [row["network"]] if row["network"] else networks
+            others = "; ".join(f"{other} {before:,} / {after:,}"
+                               for other, (before, after) in row["intervals"].items())
+            after = [row["after"][victim] for victim in victims]
+            rows.append([row["what"], row["network"] or "all",
+                         ", ".join(row["flags"]) or "none", row["expected"] or "none",
+                         others or "not apart", row["starved"], row["mismatches"],
+                         ", ".join(str(frames) for frames, _ in after),
+                         sum(wrong for _, wrong in after), row["violations"]])
+        lines.append(f"`{build['command']}`")
+    return section(
+        "Isolation and faults", "Each row is a run of all networks over one memory with jitter, "
+        "the same in each cycle of each port. Of the networks that it does not happen to: the "
+        "longest interval at the engine's outputs, undisturbed / in this run, cycles that they "
+        "waited for the memory, values that are wrong. Of those that it happens to: the error "
+        "flags that are seen and that should be, frames after the disturbance, or the start that "
+        "follows it, and wrong values in them. Violations are of the AXI protocol, on all ports. "
+        f"The build: {', '.join(lines)}.",
+        ["what happens", "to", "flags", "expected", "others' intervals", "starved", "wrong",
+         "frames after", "wrong", "violations"], rows)
+
+
 def sight(kept: Kept) -> str:
     """The verdicts on labelled patches."""
     return "\n".join(
@@ -218,7 +246,7 @@ def commands(kept: Kept) -> str:
 
 
 # Each gives nothing where nothing of its kind is kept.
-SECTIONS = (exactness, cost, speed, costs, clock, longest_paths, shared, sight, commands)
+SECTIONS = (exactness, cost, speed, costs, clock, longest_paths, shared, isolated, sight, commands)
 
 
 def write_results(path: pathlib.Path, kept: Kept, *, stale: Sequence[str]) -> None:
