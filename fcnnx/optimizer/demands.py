@@ -1,6 +1,7 @@
 """What the streams between the memory and the engines ask for."""
 
 import dataclasses
+import functools
 import math
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from fcnnx.hdl.engine import Source
 from fcnnx.memory import MemoryTiming
 
-from .curves import read_words, written_words
+from .curves import Curve, read_words, striped, written_words
 from .timing import EngineTiming
 
 
@@ -69,6 +70,19 @@ class Demand:
     def rate(self) -> float:
         """Words per cycle."""
         return self.words / self.interval if self.words else 0.0
+
+
+    def curve(self, stripe: int = 0, stripes: int = 1) -> Curve:
+        """The most words that it, or a stripe of it, takes in any window; kept once it is known."""
+        if (stripe, stripes) not in self._curves:
+            assert self.cycles is not None
+            self._curves[stripe, stripes] = Curve.of(
+                striped(self.cycles, stripes, self.burst)[stripe], self.interval)
+        return self._curves[stripe, stripes]
+
+    @functools.cached_property
+    def _curves(self) -> dict[tuple[int, int], Curve]:
+        return {}
 
 
 def engine_demand(timing: EngineTiming, source: Source, *, name: str, network: str,

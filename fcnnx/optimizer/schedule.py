@@ -20,7 +20,7 @@ from fcnnx.memory import MemoryTiming
 from fcnnx.schedule import PortSchedule, Schedule, StreamSchedule
 
 from .bounds import SURPLUS, Infeasible
-from .curves import Curve, Service, striped
+from .curves import Service, striped
 from .demands import CONTROLLER, Demand, round_robin_places
 
 
@@ -29,8 +29,7 @@ __all__ = ["check", "in_turn", "solve"]
 
 MOST_SLOTS = 2048
 GROUPS = (4, 8, 16, 32, 64, MOST_SLOTS)  # bursts that are written together, as candidates
-PORT_LOAD = 0.97  # of a port: beyond it tables have long periods
-BALANCED = 1.004  # times the mean load of all ports: striping evens out no more
+STREAM_WORDS = 96  # what takes as much as the control of one more queue
 IMPROVEMENTS = 12  # tries of slots beyond the least
 
 
@@ -47,8 +46,8 @@ def solve(memory: MemoryTiming, demands: Sequence[Demand], *, controller: int = 
     most_slots : :class:`int`
         Of a table.
     striping : :class:`bool`
-        Whether a stream's bursts may go to all ports in turn; else a stream has one port. As few of
-        the fastest are striped as makes the rest fit.
+        Whether a stream's bursts may go to all ports in turn; else a stream has one port. The
+        fastest are striped, as many of them as makes queues take least.
 
     Raises
     ------
@@ -61,6 +60,7 @@ def solve(memory: MemoryTiming, demands: Sequence[Demand], *, controller: int = 
                              given=memory.longest_burst, remedy="Take shorter bursts.")
     taken = sum(demand.rate for demand in demands)
     refusal: Infeasible | None = None
+    best: tuple[PortSchedule, ...] = ()
     for assigned in _assignments(memory, demands, striping=striping):
         try:
             ports = tuple(_Port(memory, number, parts, controller=controller,
@@ -69,10 +69,14 @@ def solve(memory: MemoryTiming, demands: Sequence[Demand], *, controller: int = 
         except Infeasible as error:
             refusal = error
             continue
-        schedule = Schedule(ports=ports, utilisation=taken / memory.derated, checked=())
-        return dataclasses.replace(schedule, checked=check(schedule, memory))
-    assert refusal is not None
-    raise refusal
+        if best and _size(ports) >= _size(best):
+            break
+        best = ports
+    if not best:
+        assert refusal is not None
+        raise refusal
+    schedule = Schedule(ports=best, utilisation=taken / memory.derated, checked=())
+    return dataclasses.replace(schedule, checked=check(schedule, memory))
 
 
 def in_turn(memory: MemoryTiming, demands: Sequence[Demand], *,
@@ -118,6 +122,14 @@ class _Part:
         return self.words / self.demand.interval if self.words else 0.0
 
 
+def _some(count: int) -> list[int]:
+    """The first numbers, further and further apart, and the last."""
+    numbers = [0]
+    while numbers[-1] < count - 1:
+        numbers.append(min(count - 1, max(numbers[-1] + 1, 3 * numbers[-1] // 2)))
+    return numbers
+
+
 def _load(parts: Sequence[_Part]) -> tuple[float, int]:
     """What a port has, for the choice of the one that has least."""
     return sum(part.rate for part in parts), len(parts)
@@ -142,9 +154,8 @@ def _assignments(memory: MemoryTiming, demands: Sequence[Demand], *,
     order = sorted(demands, key=lambda demand: -demand.rate)
     able = [demand for demand in order if demand.words >= demand.burst * memory.ports]
     attempts = len(able) + 1 if striping and memory.ports > 1 else 1
-    even = min(given, max(PORT_LOAD * given, BALANCED * wanted / memory.ports))
     found = False
-    for count in range(attempts):
+    for count in _some(attempts):
         ports: list[list[_Part]] = [[] for _ in range(memory.ports)]
         for demand in able[:count]:
             assert demand.cycles is not None
@@ -156,7 +167,7 @@ def _assignments(memory: MemoryTiming, demands: Sequence[Demand], *,
             min(ports, key=_load).append(_Part(demand=demand, cycles=demand.cycles))
         loads = [sum(part.rate for part in parts) * (1 + SURPLUS) for parts in ports]
         # What turns and whole bursts cost is known when the table is made.
-        if max(loads) <= (given if count + 1 == attempts else even):
+        if max(loads) <= given:
             found = True
             yield ports
     if found:
@@ -184,7 +195,7 @@ class _Port:
         self.reach = controller + max(memory.latency + memory.jitter, memory.turnaround)
         self.outstanding = _least_outstanding(memory, self.bursts, self.writes, self.reach)
         self.curves = [None if part.cycles is None or not part.words
-                       else Curve.of(part.cycles, part.demand.interval) for part in parts]
+                       else part.demand.curve(part.stripe, part.stripes) for part in parts]
 
     def solve(self) -> PortSchedule:
         """The table whose queues are shortest together, of those with groups of some size.
@@ -357,6 +368,11 @@ def _slots(part: _Part, period: int, factor: float) -> int:
         return 1
     wanted = part.words * (1 + SURPLUS) * period / (factor * part.demand.interval)
     return math.ceil(wanted / part.demand.burst)
+
+
+def _size(ports: Sequence[PortSchedule]) -> int:
+    """What all queues take, in words."""
+    return sum(_queued(port) + STREAM_WORDS * len(port.streams) for port in ports)
 
 
 def _queued(port: PortSchedule) -> int:

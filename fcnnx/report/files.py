@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 from fcnnx import folder
@@ -43,12 +44,20 @@ def refresh(build: pathlib.Path) -> dict[str, Any]:
         written; both are as they were then.
     """
     planned = json.loads((build / REPORT).read_text(encoding="utf-8"))
-    if not {"comparison", "memory"} <= set(planned):
+    if not _is_of_this_version(planned):
         raise BadInput(Problem(where=str(build / REPORT), reason="The report is of an older "
                                "version of fcnnx.", remedy="Build it again with --force."))
     report = with_measurements(planned, _read(build / SIMULATION), _read(build / SYNTHESIS))
     folder.rewrite(build, texts(report))
     return report
+
+
+def _is_of_this_version(planned: Mapping[str, Any]) -> bool:
+    """Whether it has what pages show today."""
+    if not {"comparison", "memory"} <= set(planned):
+        return False
+    ports = planned["schedule"]["ports"] if planned["schedule"] else ()
+    return all({"level", "stripes"} <= set(stream) for port in ports for stream in port["streams"])
 
 
 def _read(path: pathlib.Path) -> dict[str, Any] | None:

@@ -163,6 +163,26 @@ def test_fast_streams_are_striped():
     assert not any(queue.failed for queue in queues)
 
 
+def test_all_ports_are_used():
+    """A few streams that no deal makes even leave nothing of the memory unused."""
+    memory = MemoryTiming(word_bytes=8, ports=3, words_per_cycle=2.4)
+    demands = random_demands(np.random.default_rng(1), 5, 0.98, memory)
+    with pytest.raises(Infeasible, match="of one port, and there is"):
+        solve(memory, demands)
+    schedule = solve(memory, demands, striping=True)
+    assert schedule.utilisation > 0.97
+    for demand in demands:
+        stripes = [each for each in schedule.streams if each.name == demand.name]
+        assert sorted(each.stripe for each in stripes) == list(range(len(stripes)))
+        assert {each.stripes for each in stripes} == {len(stripes)}
+        assert len({each.port for each in stripes}) == len(stripes)
+        assert sum(each.words for each in stripes) == demand.words
+    queues, moved = served(memory, demands, schedule, 1)
+    assert not any(queue.failed for queue in queues)
+    assert all(queue.needed <= queue.stream.needed <= queue.stream.places for queue in queues)
+    assert moved / memory.derated > schedule.utilisation - 0.02  # in some thousand cycles
+
+
 def test_what_does_not_fit_is_told():
     memory = MemoryTiming(word_bytes=8)
     demands = random_demands(np.random.default_rng(0), 4, 1.3, memory)
