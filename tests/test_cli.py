@@ -481,11 +481,14 @@ def test_frames_cross_the_memory_by_default(fcnnx, in_memory):
     report = json.loads((place / "report.json").read_text())
     assert "--io dram" in report["reproduction"]["command"]
     assert report["schedule"]["policy"] == "cyclic"
-    code, _, _ = fcnnx("simulate", place)
+    code, _, _ = fcnnx("simulate", place, "--frames", 50)
     assert code == 0
     predicted = report["networks"]["small"]
     measured = json.loads((place / "simulation.json").read_text())["networks"]["small"]
-    assert (measured["mismatches"], measured["frames"]) == (0, 8)
+    assert measured["mismatches"] == 0
+    # Frames are shorter than the memory's latency: only with buffers enough do they never wait.
+    assert measured["starved_cycles"] == 0
+    assert measured["frames"] >= 50
     assert measured["interval_cycles"] == predicted["interval_cycles"]
     assert measured["latency_cycles"] == predicted["latency_cycles"]
 

@@ -314,9 +314,17 @@ def _system(crossings: Sequence[Sequence[_Crossing]],
                                 table=port.table,
                                 outstanding=port.outstanding))
     cyclic = any(port.table for port in ports)
-    memories = tuple(_engine_memory(ours, one, places, axi, cyclic)
+    memories = tuple(_engine_memory(ours, one, places, axi, cyclic,
+                                    late=_lateness(schedule, one.engine.name))
                      for ours, one in zip(crossings, paced, strict=True))
     return MemorySystem(ports=tuple(ports), engines=memories)
+
+
+def _lateness(schedule: Schedule, network: str) -> int:
+    """Cycles by which a network's frames may come and go later than the tables have them."""
+    return sum(max((each.latency for each in schedule.streams if each.network == network
+                    and each.direction == direction and each.interval), default=0)
+               for direction in ("read", "write"))
 
 
 def _port_stream(each: StreamSchedule) -> MemoryStream:
@@ -341,8 +349,12 @@ def _frame_stream(places: Mapping[int, tuple[int, int]], *, stream: str, kind: s
 
 def _engine_memory(crossings: Sequence[_Crossing], paced: PacedEngine,
                    places: Mapping[str, Mapping[int, tuple[int, int]]], axi: Axi,
-                   cyclic: bool) -> EngineMemory:
-    """An engine's streams, weights one region after the other; only tables ask for a pace."""
+                   cyclic: bool, *, late: int) -> EngineMemory:
+    """An engine's streams, weights one region after the other; only tables ask for a pace.
+
+    As many frames are under way as are in the engine and in the memory at once, and one each that
+    is asked for, that is answered and that the host has.
+    """
     engine = paced.engine
     offset, streams = 0, []
     for each in crossings:
@@ -354,7 +366,7 @@ def _engine_memory(crossings: Sequence[_Crossing], paced: PacedEngine,
     if words := _load_words(engine, axi):
         streams.append(_frame_stream(places[f"{engine.name} load"], stream="", kind="load",
                                      words=words, offset=offset))
-    under_way = math.ceil(paced.timing.latency_cycles / paced.pace) + 3
+    under_way = math.ceil((paced.timing.latency_cycles + late) / paced.pace) + 3
     return EngineMemory(engine=engine.name, streams=tuple(streams),
                         pace=paced.pace if cyclic else 0,
                         buffers=1 << (under_way - 1).bit_length(), in_flight=under_way)
