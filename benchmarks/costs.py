@@ -38,15 +38,25 @@ BUILDS = (
     ("dscnn autoencoder", "zcu102", 120, 35000),
 )
 
+# Those that reach a memory.
+MEMORY_BUILDS = (
+    ("rnet", "zedboard", 60, 25000),
+    ("dscnn autoencoder", "zcu102", 120, 45000),
+)
+
 
 def costs() -> list[Accelerator]:
     """All of them, small enough to be synthesised in a minute or so."""
-    return [Accelerator(name=f"cost_{names.replace(' ', '_')}_{board}",
-                        models=tuple(f"{name}_qdq.onnx" for name in names.split()), board=board,
-                        options=("--dsp", str(dsp), "--lut", str(lut),
-                                 *(("--shape", "input_1=1,48,48,3") if names == "pnet" else ())),
-                        simulated=False, synthesised=True)
-            for names, board, dsp, lut in BUILDS]
+    return [*(_build(*each, "stream") for each in BUILDS),
+            *(_build(*each, "dram") for each in MEMORY_BUILDS)]
+
+
+def _build(names: str, board: str, dsp: int, lut: int, io: str) -> Accelerator:
+    name = f"cost_{names.replace(' ', '_')}_{board}" + ("_memory" if io == "dram" else "")
+    shape = ("--shape", "input_1=1,48,48,3") if names == "pnet" else ()
+    return Accelerator(
+        name=name, models=tuple(f"{name}_qdq.onnx" for name in names.split()), board=board, io=io,
+        options=("--dsp", str(dsp), "--lut", str(lut), *shape), simulated=False, synthesised=True)
 
 
 def difference(said: Figures, counted: Figures, kind: str) -> float:
