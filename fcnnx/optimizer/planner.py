@@ -17,11 +17,12 @@ from fcnnx.network import Network
 from fcnnx.plan import NetworkPlan, Plan, StagePlan
 
 from .choice import Chooser, Selection
-from .decision import Decider, Decision
+from .decision import POLICIES, Decider, Decision
 from .evidence import Evidence, evidence
 from .fifos import size_queues
 from .folding import engine_resources
-from .memory import POLICIES, MemoryPlan, plan_memory
+from .memory import POLICIES as SCHEDULES
+from .memory import MemoryPlan, plan_memory
 from .partition import OBJECTIVES
 from .targets import Target, merge_targets
 from .timing import EngineTiming
@@ -106,7 +107,7 @@ def plan(networks: Sequence[Network], board: Board, *,
     merged = merge_targets(wanted, [network.name for network in networks])
     clock = board.device.clock_mhz if clock_mhz is None else float(clock_mhz)
     budget = _budget(board.device, caps, headroom_percent)
-    _check(objective, clock)
+    _check(objective, policy, clock)
     io = io or board.usual_io
     check_io(board, io, bandwidth_gbps, schedule)
     memory = memory_timing(board, clock, bandwidth_gbps) if io == "dram" else None
@@ -163,9 +164,9 @@ def check_io(board: Board | None, io: str | None, bandwidth_gbps: float | None,
     elif bandwidth_gbps is not None and not bandwidth_gbps > 0:
         problems.append(Problem(where="--bandwidth", reason=f"A memory of {bandwidth_gbps:g} GB/s "
                                 "moves nothing.", remedy="Give more than 0."))
-    if schedule not in POLICIES:
+    if schedule not in SCHEDULES:
         problems.append(Problem(where="--schedule", reason=f"There is no schedule {schedule!r}.",
-                                remedy=f"There are: {', '.join(POLICIES)}."))
+                                remedy=f"There are: {', '.join(SCHEDULES)}."))
     if problems:
         raise BadInput(*problems)
 
@@ -288,11 +289,14 @@ def _budget(device: Device, caps: Mapping[str, int] | Resources | None,
                         for kind, amount in device.resources.items()})
 
 
-def _check(objective: str, clock_mhz: float) -> None:
+def _check(objective: str, policy: str, clock_mhz: float) -> None:
     problems = []
     if objective not in OBJECTIVES:
         problems.append(Problem(where="--objective", reason=f"There is no objective "
                                 f"{objective!r}.", remedy=f"There are: {', '.join(OBJECTIVES)}."))
+    if policy not in POLICIES:
+        problems.append(Problem(where="--policy", reason=f"There is no policy {policy!r}.",
+                                remedy=f"There are: {', '.join(POLICIES)}."))
     if not LEAST_CLOCK_MHZ <= clock_mhz <= MOST_CLOCK_MHZ:
         problems.append(Problem(where="--clock", reason=f"The clock cannot be {clock_mhz} MHz.",
                                 remedy=f"Give {LEAST_CLOCK_MHZ:.0f} to {MOST_CLOCK_MHZ:.0f}."))

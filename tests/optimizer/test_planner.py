@@ -140,6 +140,10 @@ def test_headroom_and_clock():
 @pytest.mark.parametrize(("options", "message"), [
     ({"objective": "speed"}, "--objective: There is no objective 'speed'. There are: throughput, "
      "fairness, resources."),
+    ({"policy": "greedy"}, "--policy: There is no policy 'greedy'. There are: joint, unaware."),
+    ({"schedule": "random"}, "--schedule: There is no schedule 'random'. There are: cyclic, "
+     "round-robin."),
+    ({"io": "tape"}, "--io: Inputs and outputs cannot be 'tape'. There are: stream, dram."),
     ({"clock_mhz": 0}, "--clock: The clock cannot be 0.0 MHz. Give 1 to 1000."),
     ({"headroom_percent": 100}, "--headroom: Headroom cannot be 100 percent. Give 0 to 99."),
     ({"caps": {"dps": 3}}, "caps: There is no resource 'dps'. Did you mean dsp?"),
