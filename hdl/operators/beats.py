@@ -9,7 +9,8 @@ from ..operator import Input, Output, StreamShape, Timing
 from ..streams import OutputQueue
 
 
-__all__ = ["beat_timing", "count_steps", "full_rate_places", "give_beats", "issue_beats", "within"]
+__all__ = ["beat_timing", "count_steps", "feed", "full_rate_places", "give_beats", "issue_beats",
+           "within"]
 
 
 def full_rate_places(stages: int) -> int:
@@ -39,6 +40,12 @@ def issue_beats(m: Module, *, inputs: Sequence, queue, stages: int) -> Value:
     under_way = Signal(stages)
     m.d.sync += under_way.eq(Cat(issue, under_way))
     return under_way[-1]
+
+
+def feed(m: Module, queue, issue: Value, payload) -> None:
+    """Lead beats to a queue that each reaches in the cycle of its issue."""
+    m.d.comb += [queue.need.eq(1), queue.reserve.eq(issue), queue.i_valid.eq(issue),
+                 Value.cast(queue.i_payload).eq(Value.cast(payload))]
 
 
 def count_steps(m: Module, name: str, step: Value, size: int) -> tuple[Signal, Value]:

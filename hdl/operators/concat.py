@@ -12,11 +12,13 @@ from amaranth import *
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from ..deep_queue import queue_kind
 from ..device import Device, Resources
 from ..operator import Constants, FeatureMap, Input, StreamShape, Timing
 from ..streams import OutputQueue
-from .beats import beat_timing, count_steps, full_rate_places, issue_beats, within
+from .beats import beat_timing, count_steps, feed, full_rate_places, issue_beats, within
 from .depthwise import divisors
+from .plumbing import LEAST_PLACES
 
 
 __all__ = ["ChannelPadder", "Concat", "Concatenator", "PadChannels"]
@@ -26,7 +28,9 @@ __all__ = ["ChannelPadder", "Concat", "Concatenator", "PadChannels"]
 class Concat:
     """The channels of several maps, those of the first operand first.
 
-    Nothing is computed: operands have the output's scale and zero point already.
+    Nothing is computed: operands have the output's scale and zero point already. Where their beats
+    follow one another, each operand has a queue of :attr:`places`, so that the stages before make
+    one pixel of all operands at the same time.
 
     Parameters
     ----------
@@ -87,6 +91,14 @@ class Concat:
     stages = 1
 
     @property
+    def places(self) -> tuple[int, ...]:
+        """Beats in front of each operand: a pixel that is taken, and one that is made; 0 where
+        a beat is a pixel of every operand."""
+        if self.whole:
+            return (0,) * len(self.operands)
+        return tuple(max(LEAST_PLACES, 2 * shape.groups) for shape in self.inputs)
+
+    @property
     def interval(self) -> int:
         return self.outputs[0].beats
 
@@ -101,9 +113,11 @@ class Concat:
         groups = [shape.groups for shape in self.inputs]
         taken = np.repeat(np.arange(len(groups)), groups)
         inputs = []
-        for k, shape in enumerate(self.inputs):
+        for k, (shape, places) in enumerate(zip(self.inputs, self.places, strict=True)):
             needs = np.tile(taken == k, self.output.pixels).cumsum()
-            inputs.append(Input(beats=shape.beats, needs=needs, frees=needs))
+            kind = queue_kind(shape.width, places)
+            inputs.append(Input(beats=shape.beats, needs=needs, frees=needs, places=places,
+                                entry=kind.latency, release=kind.back))
         return dataclasses.replace(timing, inputs=tuple(inputs))
 
     def resources(self, device: Device) -> Resources:
@@ -113,6 +127,9 @@ class Concat:
             return queue + Resources(lut=2 + len(self.operands), ff=width + 1)
         count = self.outputs[0].groups.bit_length()
         choice = width * math.ceil(len(self.operands) / 3) if len(self.operands) > 2 else width
+        queue = sum((queue_kind(shape.width, places).cost(width=shape.width, places=places,
+                                                          device=device)
+                     for shape, places in zip(self.inputs, self.places, strict=True)), queue)
         return queue + Resources(lut=choice + 2 * count + 3 * len(self.operands),
                                  ff=width + count + 1)
 
@@ -146,6 +163,8 @@ class Concatenator(wiring.Component):
         m = Module()
         spec, output = self._spec, self._spec.outputs[0]
         inputs = [getattr(self, f"i_{k}") for k in range(len(spec.operands))]
+        if not spec.whole:
+            inputs = [self._queued(m, k, i) for k, i in enumerate(inputs)]
         m.submodules.queue = queue = OutputQueue(output.layout,
                                                  places=full_rate_places(spec.stages))
         wiring.connect(m, queue.o, wiring.flipped(self.o))
@@ -174,6 +193,15 @@ class Concatenator(wiring.Component):
         # The lanes that a beat leaves unused are zero already.
         m.d.sync += word.eq(functools.reduce(operator.or_, chosen))
         return m
+
+    def _queued(self, m, k, i):
+        """What leaves the queue of an operand."""
+        shape, places = self._spec.inputs[k], self._spec.places[k]
+        m.submodules[f"operand_{k}"] = queue = queue_kind(shape.width, places)(shape.layout,
+                                                                              places=places)
+        m.d.comb += i.ready.eq(queue.enough)
+        feed(m, queue, i.valid & i.ready, i.payload)
+        return queue.o
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from ..deep_queue import queue_kind
 from ..device import Device, Resources
 from ..operator import FeatureMap, Input, Output, StreamShape, Timing
 from ..streams import OutputQueue
-from .beats import full_rate_places
+from .beats import feed, full_rate_places
 from .window import fewest_for_each
 
 
@@ -143,14 +143,8 @@ class Forker(wiring.Component):
         for k, queue in enumerate(queues):
             m.submodules[f"queue_{k}"] = queue
             wiring.connect(m, queue.o, wiring.flipped(getattr(self, f"o_{k}")))
-            _feed(m, queue, issue, self.i.payload)
+            feed(m, queue, issue, self.i.payload)
         return m
-
-
-def _feed(m, queue, issue, payload):
-    """A queue that an issue reaches at once."""
-    m.d.comb += [queue.need.eq(1), queue.reserve.eq(issue), queue.i_valid.eq(issue),
-                 Value.cast(queue.i_payload).eq(Value.cast(payload))]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -237,7 +231,7 @@ class QueueBuffer(wiring.Component):
         m.submodules.queue = queue = queue_kind(shape.width, places)(shape.layout, places=places)
         wiring.connect(m, queue.o, wiring.flipped(self.o))
         m.d.comb += self.i.ready.eq(queue.enough)
-        _feed(m, queue, self.i.valid & self.i.ready, self.i.payload)
+        feed(m, queue, self.i.valid & self.i.ready, self.i.payload)
         return m
 
 
