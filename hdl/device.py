@@ -1,6 +1,7 @@
 """What a device offers, and what one primitive of it holds."""
 
 import dataclasses
+import functools
 import math
 
 
@@ -35,7 +36,8 @@ class Resources:
                          ff=self.ff + other.ff)
 
     def __mul__(self, times: int) -> "Resources":
-        return Resources(**{name: times * amount for name, amount in self.items()})
+        return Resources(dsp=times * self.dsp, bram18=times * self.bram18,
+                         uram=times * self.uram, lut=times * self.lut, ff=times * self.ff)
 
     def items(self) -> list[tuple[str, int]]:
         """Name and amount of every kind."""
@@ -100,23 +102,19 @@ class Device:
 
     def bram18(self, width: int, depth: int) -> int:
         """18-kbit blocks of a simple dual-port memory of this size."""
-        return self._blocks(width, depth)[0]
+        return _blocks(self.family, width, depth)[0]
 
     def block_ram(self, width: int, depth: int) -> Resources:
         """A simple dual-port memory of this size, and the choice between the blocks of which one
         alone is not deep enough."""
-        blocks, banks = self._blocks(width, depth)
+        blocks, banks = _blocks(self.family, width, depth)
         return Resources(bram18=blocks, lut=self._choice(width, banks), ff=_bits(banks))
 
     def lut_ram(self, width: int, depth: int) -> int:
         """LUTs of a simple dual-port memory of this size made of LUTs, and of the choice between
         those of which one alone is not deep enough."""
-        _, banks, count, luts = min(
-            (each * count + share * banks * width / bits + _price(width, banks), banks, count, luts)
-            for luts, words, bits, each, share in _LUT_RAMS[self.family]
-            for banks in (math.ceil(depth / words),)
-            for count in (banks * math.ceil(width / bits),))
-        return luts * count + self._choice(width, banks)
+        luts, banks = _lut_rams(self.family, width, depth)
+        return luts + self._choice(width, banks)
 
     def _choice(self, width: int, banks: int) -> int:
         """LUTs of a word chosen from so many banks, and of which of them is written."""
@@ -125,17 +123,6 @@ class Device:
         # Four in one table, more of them joined by what is beside; or two.
         return (width * math.ceil(banks / 4) + banks if self.wide_tables
                 else width * math.ceil(banks / 2) + 8 * banks)
-
-    def _blocks(self, width: int, depth: int) -> tuple[int, int]:
-        """18-kbit blocks of a memory, and how many of them a word's address chooses from."""
-        found = []
-        for blocks, address, price, widths in _BLOCK_RAMS[self.family]:
-            for narrower, bits in enumerate(widths):
-                banks = math.ceil(depth / 2 ** (address - narrower))
-                enabled = min(9, bits)  # bits that are written together
-                count = math.ceil(banks * math.ceil(width / enabled) * enabled / bits)
-                found.append((price * count + _price(width, banks), blocks * count, banks))
-        return min(found)[1:]
 
 
 # What memories are mapped to, and the prices by which Yosys (memory_libmap) chooses: 18-kbit
@@ -146,6 +133,31 @@ _BLOCK_RAMS = {"xc7": _XILINX_BLOCKS, "xcup": _XILINX_BLOCKS,
 # LUTs of one primitive, words, bits of a word, price of one, and price by the share that is used.
 _LUT_RAMS = {"xc7": ((4, 32, 6, 1, 7), (4, 64, 3, 1, 7), (2, 32, 1, 0, 2)),
              "xcup": ((8, 32, 14, 0, 16), (8, 64, 7, 0, 16)), "ecp5": ((6, 16, 4, 0, 4),)}
+
+
+# Memories of the same size are weighed for folding after folding.
+@functools.lru_cache(maxsize=1 << 16)
+def _blocks(family: str, width: int, depth: int) -> tuple[int, int]:
+    """18-kbit blocks of a memory, and how many of them a word's address chooses from."""
+    found = []
+    for blocks, address, price, widths in _BLOCK_RAMS[family]:
+        for narrower, bits in enumerate(widths):
+            banks = math.ceil(depth / 2 ** (address - narrower))
+            enabled = min(9, bits)  # bits that are written together
+            count = math.ceil(banks * math.ceil(width / enabled) * enabled / bits)
+            found.append((price * count + _price(width, banks), blocks * count, banks))
+    return min(found)[1:]
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _lut_rams(family: str, width: int, depth: int) -> tuple[int, int]:
+    """LUTs of a memory made of them, and how many banks a word's address chooses from."""
+    _, banks, count, luts = min(
+        (each * count + share * banks * width / bits + _price(width, banks), banks, count, luts)
+        for luts, words, bits, each, share in _LUT_RAMS[family]
+        for banks in (math.ceil(depth / words),)
+        for count in (banks * math.ceil(width / bits),))
+    return luts * count, banks
 
 
 def _price(width: int, banks: int) -> float:

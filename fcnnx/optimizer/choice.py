@@ -85,10 +85,11 @@ class _Edge:
                                                                    device)):
                     self.intervals[way, p, q] = interval
                     self.amounts[way, p, q, :len(amounts)] = amounts
+        self._amounts = self.amounts.astype(np.float64)  # to be priced, again and again
 
     def costs(self, limit: int, prices: np.ndarray) -> np.ndarray:
         """Price of the conversion that is taken, shape (gives, takes)."""
-        costs = self.amounts @ prices
+        costs = self._amounts @ prices
         costs[self.intervals > limit] = np.inf
         return np.where(np.isfinite(costs[0]), costs[0], costs[1])
 
@@ -216,7 +217,7 @@ class Chooser:
                   prices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """For each row of lanes its least price, and the folding that has it."""
         rows, which = node.keys
-        price = node.amounts @ prices
+        price = node.priced @ prices
         price[node.intervals > limit] = np.inf
         order, starts = node.grouped
         sorted_price, group = price[order], which[order]
@@ -326,19 +327,20 @@ class Chooser:
                 for k, node in ((k, self.nodes[k]) for k in stages)]
         owners = np.repeat(np.arange(len(same)), [len(each) for each in same])
         choices = np.concatenate(same)
-        amounts = np.concatenate([self.nodes[k].amounts[each]
-                                  for k, each in zip(stages, same, strict=True)])
-        taken = np.stack([self.nodes[k].amounts[picks[k]] for k in stages])
-        best = np.inf
+        # Kinds first: sums and greatest values over few kinds of many choices are fast then.
+        amounts = np.ascontiguousarray(np.concatenate(
+            [self.nodes[k].amounts[each] for k, each in zip(stages, same, strict=True)]).T)
+        taken = np.stack([self.nodes[k].amounts[picks[k]] for k in stages], axis=1)
+        best, bounds = np.inf, most[:, None]
         while (used > most).any():
-            shares = (used - taken[owners] + amounts) / most
-            scores = np.maximum(shares - 1, 0).sum(axis=1) + 1e-3 * shares.max(axis=1)
+            shares = ((used[:, None] - taken)[:, owners] + amounts) / bounds
+            scores = np.maximum(shares - 1, 0).sum(axis=0) + 1e-3 * shares.max(axis=0)
             least = int(np.argmin(scores))
             if scores[least] >= best:
                 break
             best, owner = scores[least], owners[least]
-            used = used - taken[owner] + amounts[least]
-            taken[owner] = amounts[least]
+            used = used - taken[:, owner] + amounts[:, least]
+            taken[:, owner] = amounts[:, least]
             picks[stages[owner]] = choices[least]
         return self._selection(picks, selection.limit)
 

@@ -62,6 +62,7 @@ def adder_tree(m, name: str, terms: Sequence[Value],
     return terms[0], carries
 
 
+@functools.lru_cache(maxsize=4096)
 def tree_cost(terms: int, width: int, device: Device, before: int = 0) -> Resources:
     """What an adder tree of so many terms of so many bits takes, each behind so many registers.
 
@@ -114,6 +115,7 @@ def row_kind(kind: str, rows: int) -> str:
     return "dsp" if kind == "packed" and rows == 1 else kind
 
 
+@functools.lru_cache(maxsize=4096)
 def pair_cost(*, rows: int, columns: int, acc_width: int, kind: str, device: Device) -> Resources:
     """What :func:`pair_sums` takes."""
     kind = row_kind(kind, rows)
