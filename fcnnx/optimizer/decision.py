@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from fcnnx.errors import BadInput, Problem, TargetMissed
 from fcnnx.hdl.device import Resources
 
-from .bounds import SURPLUS, Traffic, least_pace
+from .bounds import SURPLUS, Infeasible, Traffic, least_pace
 from .candidates import Room
 from .choice import Chooser, Selection
 from .fifos import ample_places
@@ -25,6 +25,8 @@ POLICIES = ("joint", "unaware")  # of networks that share a memory
 LEAST_WORDS = 1e-6  # per cycle, that are left at the least
 
 
+TRADES = 2  # rounds in which networks give each other words of the memory
+WORDS_SHARES = (1.0, 0.3, 0.1)  # of the words, that a network is tried with
 TIGHTENINGS = 24  # of intervals, until latencies that were wanted are reached
 LATENCY_STEP = 0.93
 # Of its weight's share that each network gets at least: the first that can be reached.
@@ -105,6 +107,16 @@ class Decider:
             return Decision(selections=tuple(alone), alone=times, gap=0.0)
         return self._share(alone, times, room)
 
+    def value(self, progress: Sequence[float]) -> float:
+        """What the objective makes of each network's progress: the greater, the better; all the
+        same where it asks for the least of the device."""
+        if self._objective == "resources":
+            return 0.0
+        if self._objective == "throughput":
+            return math.fsum(weight * share for weight, share
+                             in zip(self._weights, progress, strict=True))
+        return min(share / weight for weight, share in zip(self._weights, progress, strict=True))
+
     def _measure(self, n: int, selection: Selection) -> _Measured:
         key = n, selection.picks.tobytes(), selection.limit
         if key not in self._measurements:
@@ -182,18 +194,55 @@ class Decider:
             found, warnings = self._combine(fronts, times, bounds, room)
             if found is None:
                 raise self._missed_together(fronts, times, room)
-            selections, gap = found
+            picked, gap = found
+            selections = self._paced(self._traded(picked, times, bounds, room), times, bounds)
             tightened = [self._tightened(n, selection, bounds[n])
                          for n, selection in enumerate(selections)]
             if tightened == bounds:
                 return Decision(selections=self._polished(selections, bounds, room),
                                 alone=tuple(times), gap=gap, warnings=warnings)
-            selections = self._improved(selections, tightened, bounds, room)
-            if selections is not None:
-                return Decision(selections=selections, alone=tuple(times), gap=gap,
+            improved = self._improved(selections, tightened, bounds, room)
+            if improved is not None:
+                return Decision(selections=improved, alone=tuple(times), gap=gap,
                                 warnings=warnings)
             bounds = tightened
         raise self._missed_together(fronts, times, room)
+
+    def _traded(self, picked: Sequence[Selection], times: Sequence[int], bounds: Sequence[int],
+                room: Resources) -> Sequence[Selection]:
+        """The selections, each in turn as fast as what the others leave of the device makes it with
+        more or fewer words, where that is worth more when all are held apart for the memory.
+
+        Where words bind, one network is faster only if another gives some of them.
+        """
+        if self._words is None or not self._shared or self._objective == "resources":
+            return picked
+        made, best = list(picked), self._held_value(picked, times, bounds)
+        for _ in range(TRADES):
+            before = best
+            for n, chooser in enumerate(self._choosers):
+                for share in WORDS_SHARES:
+                    left = Room.of(self._left(room, made, n), share * self._words)
+                    option = fastest(chooser, left)
+                    if option is None or self._tightened(n, option, bounds[n]) != bounds[n]:
+                        continue
+                    tried = [*made[:n], option, *made[n + 1:]]
+                    value = self._held_value(tried, times, bounds)
+                    if value > best:
+                        made, best = tried, value
+            if best <= before:
+                break
+        return made
+
+    def _held_value(self, picked: Sequence[Selection], times: Sequence[int],
+                    bounds: Sequence[int]) -> float:
+        """What selections are worth, held apart for the memory; nothing where it gives too
+        little."""
+        try:
+            held = self._paced(picked, times, bounds)
+        except Infeasible:
+            return -math.inf
+        return self.value([time / each.interval for time, each in zip(times, held, strict=True)])
 
     def _polished(self, selections: Sequence[Selection], bounds: Sequence[int],
                   room: Resources) -> tuple[Selection, ...]:
@@ -266,7 +315,7 @@ class Decider:
                     f"No split of the device gives every network {FLOORS[0]:.0%} of its weight's "
                     f"share: the split is the best that gives each {share:.0%}.",)
                 picked = [each[k] for each, k in zip(kept, found.picks, strict=True)]
-                return (self._paced(picked, times, bounds), found.gap), warnings
+                return (picked, found.gap), warnings
         return None, ()
 
     def _slowest(self, times: Sequence[int], bounds: Sequence[int]) -> list[int]:

@@ -199,14 +199,16 @@ def _decide(decider: Decider, choosers: Sequence[Chooser], budget: Resources,
             planned: Callable[[Sequence[_Finished], Sequence[Selection]], MemoryPlan] | None,
             progress: Progress) -> tuple[Decision, list[_Finished], MemoryPlan | None, Resources]:
     """Decide, size the queues and the memory side, and decide anew with what they take where that
-    is too much."""
+    is too much; once more where it then fits, as less may have been left than there is, and the
+    better of both is taken."""
     device = choosers[0].device
-    side, taken, room = None, Resources(), budget
+    side, taken, room, again = None, Resources(), budget, False
     if planned is not None:
         count = sum(len(chooser.network.inputs) + len(chooser.network.outputs) + 1
                     for chooser in choosers)
         taken = FIRST_GUESS + GUESS_OF_STREAM * count
         room = _less(budget, taken)
+    best: tuple[float, tuple[Decision, list[_Finished], MemoryPlan | None, Resources]] | None = None
     for attempt in range(ATTEMPTS):
         decision = decider.decide(room, budget, taken)
         finished = []
@@ -222,7 +224,15 @@ def _decide(decider: Decider, choosers: Sequence[Chooser], budget: Resources,
             taken = side.system.resources([each.engine for each in finished], device)
         total = sum((each.resources for each in finished), taken)
         if total.fits(budget):
-            return decision, finished, side, taken
+            value = decider.value([time / each.timing.interval_cycles
+                                   for time, each in zip(decision.alone, finished, strict=True)])
+            if best is None or value > best[0]:
+                best = value, (decision, finished, side, taken)
+            if attempt in (0, ATTEMPTS - 1) or again:
+                break
+            again = True
+        elif again:
+            break
         for chooser, done in zip(choosers, finished, strict=True):
             chooser.remember(done.engine)
         over = _less(_less(total, taken), room)
@@ -231,9 +241,13 @@ def _decide(decider: Decider, choosers: Sequence[Chooser], budget: Resources,
             left = _less(budget, taken)
             room = left if attempt < ATTEMPTS // 2 else Resources(**{
                 kind: min(amount, getattr(room, kind)) for kind, amount in left.items()})
-        if attempt:  # remembering was not enough
+        if again:
+            room = _less(budget, taken)
+        elif attempt:  # remembering was not enough
             room = _less(room, over)
-    raise BadInput(*_over(total, budget))
+    if best is None:
+        raise BadInput(*_over(total, budget))
+    return best[1]
 
 
 def _less(room: Resources, taken: Resources) -> Resources:
