@@ -29,7 +29,7 @@ from .schedule import Schedule, in_turn, solve
 from .timing import EngineTiming, simulate
 
 
-__all__ = ["POLICIES", "MemoryPlan", "PacedEngine", "plan_memory"]
+__all__ = ["POLICIES", "MemoryPlan", "PacedEngine", "plan_memory", "spread"]
 
 
 POLICIES = ("cyclic", "round-robin")
@@ -206,16 +206,17 @@ def _crossings(engine: Engine, axi: Axi) -> list[_Crossing]:
 def _paced(engine: Engine, pace: int, crossings: Sequence[_Crossing]) -> PacedEngine:
     """The engine at its pace, the passes of stages whose weights are streamed spread over it where
     that does not make it slower: what they then ask of the memory is even, and queues are short."""
-    spread = _spread(engine, pace)
-    if spread != engine:
-        found = _held_back(spread, pace, crossings)
+    even = spread(engine, pace)
+    if even != engine:
+        found = _held_back(even, pace, crossings)
         if found.timing.interval_cycles == pace:
             return found
     return _held_back(engine, pace, crossings)
 
 
-def _spread(engine: Engine, pace: int) -> Engine:
-    """The engine with a pace of each stage whose weights are streamed."""
+def spread(engine: Engine, pace: int) -> Engine:
+    """The engine with a pace of each stage whose weights are streamed, so many cycles a frame: what
+    it asks of the memory is then even."""
     stages = []
     for stage in engine.stages:
         operator = stage.operator

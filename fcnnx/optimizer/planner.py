@@ -19,13 +19,13 @@ from fcnnx.plan import NetworkPlan, Plan, StagePlan
 from .choice import Chooser, Selection
 from .decision import POLICIES, Decider, Decision
 from .evidence import Evidence, evidence
-from .fifos import size_queues
+from .fifos import Places, ample_places, size_queues
 from .folding import engine_resources
 from .memory import POLICIES as SCHEDULES
-from .memory import MemoryPlan, plan_memory
+from .memory import MemoryPlan, plan_memory, spread
 from .partition import OBJECTIVES
 from .targets import Target, merge_targets
-from .timing import EngineTiming
+from .timing import EngineTiming, simulate
 
 
 __all__ = ["check_io", "plan"]
@@ -257,7 +257,19 @@ def _less(room: Resources, taken: Resources) -> Resources:
 
 
 def _finish(chooser: Chooser, selection: Selection) -> _Finished:
-    engine, timing = size_queues(lambda places: chooser.engine(selection, places))
+    """With queues for stages that run evenly, where weights are streamed and that costs nothing:
+    those have their beats at other times than stages that run as fast as they can."""
+    def uneven(places: Places) -> Engine:
+        return chooser.engine(selection, places)
+
+    def even(places: Places) -> Engine:
+        return spread(uneven(places), selection.interval)
+
+    ample = ample_places(uneven({}))
+    fastest = max(selection.interval, simulate(uneven(ample)).interval_cycles)
+    costs_nothing = (chooser.memory is not None
+                     and simulate(even(ample)).interval_cycles <= fastest)
+    engine, timing = size_queues(even if costs_nothing else uneven)
     return _Finished(engine=engine, timing=timing,
                      resources=engine_resources(engine, chooser.device))
 
