@@ -191,11 +191,12 @@ class Decider:
         self._progress("Combining the networks")
         warnings: tuple[str, ...] = ()
         for _ in range(TIGHTENINGS):
-            found, warnings = self._combine(fronts, times, bounds, room)
+            found, warnings = self._combine(fronts, times, bounds, room, shared=self._shared)
             if found is None:
                 raise self._missed_together(fronts, times, room)
             picked, gap = found
-            selections = self._paced(self._traded(picked, times, bounds, room), times, bounds)
+            selections = self._held(self._alternatives(fronts, picked, times, bounds, room), times,
+                                    bounds)
             tightened = [self._tightened(n, selection, bounds[n])
                          for n, selection in enumerate(selections)]
             if tightened == bounds:
@@ -207,6 +208,34 @@ class Decider:
                                 warnings=warnings)
             bounds = tightened
         raise self._missed_together(fronts, times, room)
+
+    def _alternatives(self, fronts, picked: Sequence[Selection], times: Sequence[int],
+                      bounds: Sequence[int], room: Resources) -> list[Sequence[Selection]]:
+        """What may be best where a memory is shared: the combination, improved; and what networks
+        would take if they did not share it, which is then held apart."""
+        if self._words is None or not self._shared or self._objective == "resources":
+            return [picked]
+        found, _ = self._combine(fronts, times, bounds, room, shared=False)
+        return [self._traded(picked, times, bounds, room), *([found[0]] if found else [])]
+
+    def _held(self, alternatives: Sequence[Sequence[Selection]], times: Sequence[int],
+              bounds: Sequence[int]) -> tuple[Selection, ...]:
+        """The alternative that is worth most, held apart for the memory as it really runs."""
+        if len(alternatives) == 1:
+            return self._paced(alternatives[0], times, bounds)
+        best, chosen = -math.inf, None
+        for selections in alternatives:
+            real = [dataclasses.replace(each, interval=self._measure(n, each).interval)
+                    for n, each in enumerate(selections)]
+            try:
+                held = self._paced(real, times, bounds)
+            except Infeasible:
+                continue
+            value = self.value([time / each.interval
+                                for time, each in zip(times, held, strict=True)])
+            if value > best:
+                best, chosen = value, held
+        return chosen or self._paced(alternatives[0], times, bounds)
 
     def _traded(self, picked: Sequence[Selection], times: Sequence[int], bounds: Sequence[int],
                 room: Resources) -> Sequence[Selection]:
@@ -295,7 +324,7 @@ class Decider:
                        int(selection.interval * max(ratio, LATENCY_STEP)))
         return bound
 
-    def _combine(self, fronts, times, bounds, room):
+    def _combine(self, fronts, times, bounds, room, *, shared: bool):
         """Selections and gap, or None; and warnings."""
         total = sum(self._weights)
         for share in FLOORS if self._objective == "throughput" else (0.0,):
@@ -309,7 +338,7 @@ class Decider:
                        in zip(self._choosers, kept, times, self._slowest(times, bounds),
                               strict=True)]
             found = combine(options, room, objective=self._objective, weights=self._weights,
-                            shared=self._shared)
+                            shared=shared)
             if found is not None:
                 warnings = () if self._objective != "throughput" or share == FLOORS[0] else (
                     f"No split of the device gives every network {FLOORS[0]:.0%} of its weight's "
