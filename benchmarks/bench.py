@@ -14,6 +14,7 @@ import pathlib
 
 from cases import Case, Faces, rows_of_the_peer, several
 from clock import clocks
+from contention import contention
 from costs import costs
 from isolation import isolation
 from keeping import Record, Stale
@@ -22,7 +23,7 @@ from tables import write_results
 
 
 CASES: tuple[Case, ...] = (*several(), Faces(), *rows_of_the_peer(), *clocks(), *costs(),
-                           *systems(), *isolation())
+                           *systems(), *isolation(), *contention())
 
 
 def main() -> None:

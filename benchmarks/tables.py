@@ -4,6 +4,8 @@ import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import contention
+import light
 import paths
 from clock import GOAL_MHZ
 from costs import difference, summary
@@ -225,6 +227,69 @@ def isolated(kept: Kept) -> str:
          "frames after", "wrong", "violations"], rows)
 
 
+def _per_network(values: Mapping[str, float], form: str) -> str:
+    return ", ".join(f"{name} {value:{form}}" for name, value in values.items())
+
+
+def contended(kept: Kept) -> str:
+    """The joint plan against networks that were planned as if alone."""
+    rows = []
+    for name, record in kept.items():
+        for point in contention.points(record):
+            joint, unaware = point["joint"], point["unaware"]
+            rows.append([
+                name, f"{joint.bandwidth:g}", f"{joint.throughput:.3f}",
+                f"{unaware.throughput:.3f}", f"{joint.throughput / unaware.throughput:.2f}",
+                f"{joint.fairness:.2f}", f"{unaware.fairness:.2f}",
+                f"{100 * joint.utilisation:.1f} %", f"{100 * unaware.utilisation:.1f} %",
+                "yes" if joint.exact and unaware.exact else "no",
+                "yes" if joint.as_predicted else "no", _per_network(joint.progress, ".2f"),
+                _per_network(unaware.progress, ".2f")])
+    return section(
+        "Contention", "Two accelerators of the same device at each bandwidth: the joint plan, "
+        "served by tables (first), and each network planned as if the memory were its own, served "
+        "in turn (second), both simulated with the memory's jitter, frames back to back. "
+        "Topologies of the onnx package, made smaller so that they are simulated within minutes: "
+        f"{_scales()}. Multipliers, block RAM and bandwidth are fewer in proportion. Progress is "
+        "the interval alone on the whole device by the mean interval here; weighted throughput its "
+        "mean, as all weights are equal; fairness the least by the greatest. Exact: no value "
+        "differs from the golden model's. To the cycle: the joint plan's intervals are those "
+        "predicted, and no engine waited for the memory.",
+        ["set", "GB/s", "throughput", "unaware", "ratio", "fairness", "unaware", "utilisation",
+         "unaware", "exact", "to the cycle", "progress", "unaware"], rows)
+
+
+def _scales() -> str:
+    return ", ".join(f"{base} of {side} pixels a side, channels divided by {narrower}"
+                     for base, side, narrower in light.SCALED.values())
+
+
+def told_apart(kept: Kept) -> str:
+    """Points with parts of the mechanism switched off."""
+    rows = []
+    for name, record in kept.items():
+        for point in contention.points(record):
+            if point.keys() - contention.POLICIES.keys():
+                reference = point["unaware"].throughput
+                rows += [[name, f"{each.bandwidth:g}", policy, f"{each.throughput:.3f}",
+                          f"{each.throughput / reference:.2f}",
+                          _per_network(each.progress, ".2f"),
+                          _per_network({network: row["multipliers"] for network, row
+                                        in each.built["networks"].items()}, "d"),
+                          _per_network({network: row["bram18"] for network, row
+                                        in each.built["networks"].items()}, "d"),
+                          _per_network({network: row["words"] for network, row
+                                        in each.built["networks"].items()}, "d")]
+                         for policy, each in sorted(point.items())]
+    return section(
+        "Contention, told apart", "The same, with parts switched off: *joint in turn* has the "
+        "joint plan's multipliers and placement, and neither tables nor pace. Beside it what each "
+        "network has: multipliers, block RAMs, and words that a frame moves, which placement "
+        "decides.",
+        ["set", "GB/s", "what", "throughput", "by the unaware", "progress", "multipliers",
+         "BRAM18", "words a frame"], rows)
+
+
 def sight(kept: Kept) -> str:
     """The verdicts on labelled patches."""
     return "\n".join(
@@ -246,7 +311,8 @@ def commands(kept: Kept) -> str:
 
 
 # Each gives nothing where nothing of its kind is kept.
-SECTIONS = (exactness, cost, speed, costs, clock, longest_paths, shared, isolated, sight, commands)
+SECTIONS = (exactness, cost, speed, costs, clock, longest_paths, shared, isolated, contended,
+            told_apart, sight, commands)
 
 
 def write_results(path: pathlib.Path, kept: Kept, *, stale: Sequence[str]) -> None:

@@ -25,9 +25,10 @@ _FILES = {"alexnet": "light_bvlc_alexnet.onnx"} | {
 NAMES = tuple(_FILES)
 SIDE = 224  # pixels of a picture
 # Smaller ones by name: which, the side of its pictures, and what its channels are divided by.
-SCALED = {"alexnet_small": ("alexnet", 96, 8), "zfnet512_small": ("zfnet512", 64, 8),
-          "squeezenet_small": ("squeezenet", 64, 4), "vgg19_small": ("vgg19", 32, 8),
-          "resnet50_small": ("resnet50", 64, 8)}
+# Where a window fills the whole map, frames do not overlap: pictures stay larger than that.
+SCALED = {"alexnet_small": ("alexnet", 128, 8), "zfnet512_small": ("zfnet512", 128, 8),
+          "squeezenet_small": ("squeezenet", 112, 4), "vgg19_small": ("vgg19", 96, 16),
+          "resnet50_small": ("resnet50", 96, 8)}
 _COLOURS = 3
 _LEFT_OUT = ("LRN", "Dropout")
 _FOLDER = pathlib.Path(onnx.backend.test.__file__).parent / "data" / "light"
@@ -97,7 +98,7 @@ def _scale(model: onnx.ModelProto, side: int, narrower: int) -> None:
     for constant in graph.initializer:
         if constant.data_type == onnx.TensorProto.FLOAT and len(constant.dims) == 1:
             values = numpy_helper.to_array(constant)  # of each channel, where they are there
-            _set(constant, values[:len(values) // narrower])
+            _set(constant, values[:len(values) // narrower].tolist())
     (picture,) = (each for each in graph.input if each.name not in constants)
     del graph.input[:]
     graph.input.append(picture)

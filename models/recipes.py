@@ -34,8 +34,9 @@ _MTCNN_OF_DATA = {data: name for name, data in _DATA.items()}
 NAMES = (*(f"{name}{suffix}" for name in _TINY for suffix in (".onnx", ".npz", "_qdq.onnx")),
          *(f"{name}{suffix}" for name in mtcnn.INPUTS for suffix in (".onnx", "_qdq.onnx")),
          *_MTCNN_OF_DATA, _PHOTO)
-# Up to half a gigabyte each: made where they are asked for by name.
-LARGE_NAMES = tuple(f"{name}{suffix}" for name in light.NAMES
+# Up to half a gigabyte each, and smaller ones of the same topologies: made where they are asked for
+# by name.
+LARGE_NAMES = tuple(f"{name}{suffix}" for name in (*light.NAMES, *light.SCALED)
                     for suffix in (".onnx", ".npz", "_qdq.onnx"))
 _LARGE_FRAMES = 2
 
@@ -84,7 +85,11 @@ def _data(name: str) -> dict[str, np.ndarray]:
     if network := _MTCNN_OF_DATA.get(name):
         return {mtcnn.INPUTS[network]: faces.calibration(mtcnn.SIDES[network])}
     stem = pathlib.PurePath(name).stem
-    size = (32, *_TINY[stem][1]) if stem in _TINY else (_LARGE_FRAMES, 3, 224, 224)
+    if stem in _TINY:
+        size = 32, *_TINY[stem][1]
+    else:
+        side = light.SCALED[stem][1] if stem in light.SCALED else light.SIDE
+        size = _LARGE_FRAMES, 3, side, side
     return {"input": np.random.default_rng(0).normal(size=size).astype(np.float32)}
 
 
@@ -96,6 +101,9 @@ def _make(name: str, path: pathlib.Path) -> None:
         onnx.save(_TINY[stem][0](), path)
     elif stem in light.NAMES:
         onnx.save(light.make(stem), path)
+    elif stem in light.SCALED:
+        base, side, narrower = light.SCALED[stem]
+        onnx.save(light.make(base, side=side, narrower=narrower), path)
     else:
         float_name = stem.removesuffix("_qdq")
         _quantise(locate(f"{float_name}.onnx"), locate(_DATA.get(float_name, f"{float_name}.npz")),

@@ -211,6 +211,7 @@ class SimulationResult:
         work = multipliers * (interval or 0)
         return dataclasses.asdict(self.checks[engine.name]) | {
             "interval_cycles": interval,
+            "mean_interval_cycles": self.measurements[engine.name].mean,
             "latency_cycles": self.measurements[engine.name].latency,
             "longest_latency_cycles": self.measurements[engine.name].longest,
             "starved_cycles": self.run.starved_cycles(engine.name),

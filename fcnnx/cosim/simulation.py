@@ -122,6 +122,8 @@ class Measurement:
     ----------
     interval : :class:`int` or None
         From the last output of a frame to that of the next, in steady state; None of one frame.
+    mean : :class:`float` or None
+        Likewise, the mean over the second half of the run, where frames may differ.
     latency : :class:`int`
         From the first input of the first frame to its last output.
     longest : :class:`int`
@@ -129,6 +131,7 @@ class Measurement:
     """
 
     interval: int | None
+    mean: float | None
     latency: int
     longest: int
 
@@ -142,7 +145,9 @@ def measure(result: Run | MemoryRun) -> dict[str, Measurement]:
     measurements = {}
     for engine in result.accelerator.engines:
         begins, ends = result.frame_times(engine)
-        measurements[engine.name] = Measurement(interval=_interval(np.diff(ends)),
+        steps = np.diff(ends)
+        mean = round(float(steps[len(steps) // 2:].mean()), 2) if len(steps) else None
+        measurements[engine.name] = Measurement(interval=_interval(steps), mean=mean,
                                                 latency=int(ends[0] - begins[0]),
                                                 longest=int((ends - begins).max()))
     return measurements

@@ -43,7 +43,8 @@ def test_simulation_json(design, pair, inputs):
     assert set(content) == {"simulator", "seconds", "cycles", "networks", "memory"}
     row = content["networks"]["slow"]
     assert set(row) == {"frames", "values", "mismatches", "interval_cycles", "latency_cycles",
-                        "longest_latency_cycles", "starved_cycles", "mac_efficiency"}
+                        "longest_latency_cycles", "starved_cycles", "mac_efficiency",
+                        "mean_interval_cycles"}
     macs = 6 * 5 * 4 * 9 * (2 + 4)
     assert row["mac_efficiency"] == round(macs / (4 * row["interval_cycles"]), 4)
     assert content["memory"] == {"bytes": 0, "busy_cycles": 0, "utilisation": 0, "underruns": 0}
@@ -128,5 +129,7 @@ def test_measurement(ends, interval):
                     stages=(Stage(name="queue", operator=queue, inputs=(Source("x"),)),),
                     outputs=(("y", Source("queue")),))
     result = made_up(ends, Accelerator(engines=(engine,)))
-    assert measure(result) == {"net": Measurement(interval=interval, latency=43,
+    steps = np.diff(ends)
+    mean = steps[len(steps) // 2:].mean().round(2) if len(steps) else None
+    assert measure(result) == {"net": Measurement(interval=interval, mean=mean, latency=43,
                                                  longest=ends[-1] - 7)}
