@@ -252,6 +252,12 @@ def _shapes(engine: Engine) -> dict[str, StreamShape]:
     return dict(engine.inputs) | {name: engine.shape(source) for name, source in engine.outputs}
 
 
+def _waits(empty, words, several):
+    """Whether the memory is what an engine waits for that has no beat: not while the words of one
+    are put together."""
+    return empty & ~words.valid if several else empty
+
+
 class MemorySide(wiring.Component):
     """Hardware of :class:`MemorySystem`: all of an accelerator but its engines.
 
@@ -386,19 +392,22 @@ class MemorySide(wiring.Component):
             key = "unpacker", shape, spec.axi.data_width, each.words
             m.submodules[f"unpacker_{number}_{place}"] = unpacker = Once(
                 Unpacker(*key[1:]), key=key, name="unpacker")
-            wiring.connect(m, self._from_ports(m, number, place, each, ports), unpacker.i)
+            words = self._from_ports(m, number, place, each, ports)
+            wiring.connect(m, words, unpacker.i)
             out = getattr(self, f"o_{number}_{place}")
             starved = [getattr(controller, f"starved_{stripe_name(name, stripe)}")
                        for stripe in range(len(each.places))]
+            several = spec.packing(each, shape).words_per_beat > 1
             if each.kind == "weights":
                 connect_streams(m, name, unpacker.o, out)
-                m.d.comb += [one.eq(out.ready & ~out.valid) for one in starved]
+                m.d.comb += [one.eq(_waits(out.ready & ~out.valid, words, several))
+                             for one in starved]
                 continue
             m.submodules[f"gate_{number}_{place}"] = gate = FrameGate(shape, pace=memory.pace)
             connect_streams(m, name, unpacker.o, gate.i)
             connect_streams(m, name, gate.o, out)
             m.d.comb += [gate.open.eq(controller.gate),
-                         *(one.eq(gate.starved) for one in starved),
+                         *(one.eq(_waits(gate.starved, words, several)) for one in starved),
                          getattr(controller, f"began_{len(begins)}").eq(gate.began)]
             begins.append(gate.began)
         return begins

@@ -236,15 +236,16 @@ def test_a_memory_that_stands_still(run, accelerator, inputs, registers):
 
 @pytest.fixture(scope="module")
 def striped():
-    """Two networks whose fast streams no port carries: input, output and weights cross both."""
-    queue = Queue(map=FeatureMap(rows=8, columns=8, channels=16))
+    """Two networks whose fast streams no port carries: input, output and weights cross both. A beat
+    of the first takes two words, and could be taken in each cycle."""
+    queue = Queue(map=FeatureMap(rows=8, columns=8, channels=16), lanes=16)
     through = Engine(name="through", inputs=(("x", queue.inputs[0]),), outputs=(
         ("y", Source("queue")),), stages=(Stage(name="queue", operator=queue,
                                                 inputs=(Source("x"),)),))
     engines = (through, streamed_engine("streamed", 2))
     timings = [simulate(engine) for engine in engines]
     return plan_memory(engines, timings, TWO_PORTS, address_width=32,
-                       paces=[timing.interval_cycles for timing in timings], most=(None, None))
+                       paces=[1024, timings[1].interval_cycles], most=(None, None))
 
 
 @pytest.fixture(scope="module")
