@@ -18,12 +18,13 @@ from contention import contention
 from costs import costs
 from isolation import isolation
 from keeping import Record, Stale
+from planning import plannings
 from systems import systems
 from tables import write_results
 
 
 CASES: tuple[Case, ...] = (*several(), Faces(), *rows_of_the_peer(), *clocks(), *costs(),
-                           *systems(), *isolation(), *contention())
+                           *systems(), *isolation(), *contention(), *plannings())
 
 
 def main() -> None:

@@ -300,6 +300,23 @@ def sight(kept: Kept) -> str:
         f"{found['float_right']}.\n" for _, (found,) in _with(kept, "verdicts"))
 
 
+def planned(kept: Kept) -> str:
+    """How long large networks take to be planned, and how near the best the plan is."""
+    rows = []
+    for name, (found,) in _with(kept, "planning"):
+        networks = found["networks"].values()
+        rows.append([name, found["board"], len(networks), found["topology"],
+                     f"1 / {found['narrower']}", sum(row["macs"] for row in networks),
+                     found["seconds"], f"{100 * found['optimizer']['gap']:.2f} %",
+                     ", ".join(f"{row['interval_cycles']:,}" for row in networks)])
+    return section(
+        "Planning large networks", "Seconds of `fcnnx build --plan-only` from models of floating "
+        "point: import and quantisation, all foldings, queues and the memory's schedule. The gap "
+        "is proven: no combination of the networks' fronts is better by more.",
+        ["case", "board", "networks", "topology", "width", "MACs", "seconds", "gap",
+         "intervals"], rows)
+
+
 def commands(kept: Kept) -> str:
     """How each part was measured, and on which tree."""
     lines = [f"- {name}, {part}: `{figures['command']}`, on {figures['tree']}"
@@ -312,7 +329,7 @@ def commands(kept: Kept) -> str:
 
 # Each gives nothing where nothing of its kind is kept.
 SECTIONS = (exactness, cost, speed, costs, clock, longest_paths, shared, isolated, contended,
-            told_apart, sight, commands)
+            told_apart, planned, sight, commands)
 
 
 def write_results(path: pathlib.Path, kept: Kept, *, stale: Sequence[str]) -> None:

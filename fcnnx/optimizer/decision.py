@@ -10,6 +10,7 @@ from fcnnx.hdl.device import Resources
 from .bounds import SURPLUS, Infeasible, Traffic, least_pace
 from .candidates import Room
 from .choice import Chooser, Selection
+from .concurrency import at_once
 from .fifos import ample_places
 from .memory import USABLE
 from .pareto import ANY, fastest, front, lower_latency, prices_of, smallest
@@ -101,8 +102,11 @@ class Decider:
         room, budget = Room.of(room, self._words), Room.of(budget, self._words)
         self._check_smallest(room, budget, side)
         single = len(self._choosers) == 1
-        alone = [self._alone(n, room, budget) for n in range(len(self._choosers))]
-        times = tuple(self._measure(n, selection).interval for n, selection in enumerate(alone))
+        numbers = range(len(self._choosers))
+        alone = [self._alone(n, room) for n in numbers]
+        at_once(self._measure, numbers, alone)
+        alone = [self._meeting(n, alone[n], room, budget) for n in numbers]
+        times = tuple(self._measure(n, alone[n]).interval for n in numbers)
         if single and self._objective != "resources":
             return Decision(selections=tuple(alone), alone=times, gap=0.0)
         return self._share(alone, times, room)
@@ -149,9 +153,9 @@ class Decider:
                                      getattr(budget, kind))
                          for kind, amount in total.items() if amount > getattr(room, kind)))
 
-    def _alone(self, n: int, room: Resources, budget: Resources) -> Selection:
-        """The network's fastest foldings where all is its own, if they meet its targets."""
-        chooser, target = self._choosers[n], self._targets[n]
+    def _alone(self, n: int, room: Resources) -> Selection:
+        """The network's fastest foldings where all is its own."""
+        chooser = self._choosers[n]
         self._progress(f"Planning {chooser.network.name} alone")
         selection = fastest(chooser, room)
         if selection is None:
@@ -159,7 +163,12 @@ class Decider:
                                    remedy="Allow more."))
         if len(self._choosers) == 1 and self._objective != "resources":
             selection = lower_latency(chooser, selection, room)
-        measured = self._measure(n, selection)
+        return selection
+
+    def _meeting(self, n: int, selection: Selection, room: Resources,
+                 budget: Resources) -> Selection:
+        """The same, or some of lower latency, if they meet the network's targets."""
+        target, measured = self._targets[n], self._measure(n, selection)
         most = target.most_cycles(self._clock)
         if most is not None and measured.interval > most:
             raise self._missed_fps(n, most, measured.interval, budget)

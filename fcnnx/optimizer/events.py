@@ -179,7 +179,7 @@ class Form:
         return int(self.gaps.sum(dtype=np.int64))
 
 
-@functools.lru_cache(maxsize=512)
+@functools.lru_cache(maxsize=192)
 def form(operator: Operator) -> Form:
     """The form of an operator; kept, as the same operators are timed many times."""
     timing = operator_timing(operator)

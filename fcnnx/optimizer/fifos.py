@@ -8,7 +8,7 @@ from fcnnx.hdl.engine import Engine, Source
 from fcnnx.hdl.operators.plumbing import LEAST_PLACES, Fork
 
 from .events import form
-from .timing import EngineTiming, Solver, simulate
+from .timing import EngineTiming, Solver, most_frames, simulate
 
 
 __all__ = ["Places", "ample_places", "size_queues"]
@@ -41,7 +41,7 @@ def size_queues(make: Callable[[Places], Engine]) -> tuple[Engine, EngineTiming]
     ports = _ports(shortest)
     if not ample:
         return shortest, simulate(shortest, kept=ports)
-    ideal = Solver(make(ample), kept=ports)
+    ideal = Solver(make(ample), frames=most_frames(shortest), kept=ports)
     while ideal.solved < LEAST_FRAMES or not (ideal.repeats or ideal.solved == ideal.frames):
         ideal.solve_frame()
     search = _Search(make, ample, ideal)

@@ -17,6 +17,7 @@ from fcnnx.network import Network
 from fcnnx.plan import NetworkPlan, Plan, StagePlan
 
 from .choice import Chooser, Selection
+from .concurrency import at_once
 from .decision import POLICIES, Decider, Decision
 from .evidence import Evidence, evidence
 from .fifos import Places, ample_places, size_queues
@@ -211,10 +212,8 @@ def _decide(decider: Decider, choosers: Sequence[Chooser], budget: Resources,
     best: tuple[float, tuple[Decision, list[_Finished], MemoryPlan | None, Resources]] | None = None
     for attempt in range(ATTEMPTS):
         decision = decider.decide(room, budget, taken)
-        finished = []
-        for chooser, selection in zip(choosers, decision.selections, strict=True):
-            progress(f"Sizing the queues of {chooser.network.name}")
-            finished.append(_finish(chooser, selection))
+        progress("Sizing the queues")
+        finished = at_once(_finish, choosers, decision.selections)
         if planned is not None:
             progress("Scheduling the memory")
             side = planned(finished, decision.selections)

@@ -132,7 +132,7 @@ def _starts(counts) -> np.ndarray:
     return np.cumsum([0, *counts], dtype=np.int64)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _settle(times, tables, end):
     """Take up rows in turn, each as far as it goes; those that wait for it are taken up again."""
     rows = len(tables.size)
@@ -166,7 +166,7 @@ def _settle(times, tables, end):
     return DONE
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _advance(times, tables, row, done, at, taken):
     """Find a row's times, up to the first event that waits for one that is not known."""
     numbers, pool, first = tables.numbers, tables.pool, tables.first[row]
@@ -198,7 +198,7 @@ def _advance(times, tables, row, done, at, taken):
     done[row] = event
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _number(numbers, pool, wait, start, place, k):
     """The k-th of an index."""
     where = numbers[wait, place]

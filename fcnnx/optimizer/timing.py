@@ -16,10 +16,12 @@ from .events import NEVER, Events, Giving, Index, Offers, Run, Taking, Wait, com
 from .settling import DONE, STUCK, Rows
 
 
-__all__ = ["EngineTiming", "Solver", "StageTiming", "simulate"]
+__all__ = ["EngineTiming", "Solver", "StageTiming", "most_frames", "simulate"]
 
 
 MOST_FRAMES = 8
+LARGE = 1 << 22  # beats of a frame on all streams, of which each frame takes a second or so
+FEW_FRAMES = 5
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -331,7 +333,13 @@ class Solver:
                             settled=bool(settled), ends=ends, transfers=transfers, stages=stages)
 
 
-def simulate(engine: Engine, frames: int = MOST_FRAMES, *,
+def most_frames(engine: Engine) -> int:
+    """Frames after which it is left at that whether an engine repeats itself."""
+    beats = sum(engine.shape(source).beats for source in engine.sources)
+    return MOST_FRAMES if beats < LARGE else FEW_FRAMES
+
+
+def simulate(engine: Engine, frames: int | None = None, *,
              offers: Mapping[str, np.ndarray] | None = None,
              ready: Mapping[str, np.ndarray] | None = None,
              kept: Collection[Source] | None = None) -> EngineTiming:
@@ -342,14 +350,17 @@ def simulate(engine: Engine, frames: int = MOST_FRAMES, *,
     Parameters
     ----------
     engine : :class:`Engine`
-    frames, offers, ready, kept
-        As in :class:`Solver`; two frames at least.
+    frames : :class:`int` or None
+        Two at least; as many as :func:`most_frames` where it is None.
+    offers, ready, kept
+        As in :class:`Solver`.
 
     Raises
     ------
     Deadlock
         If the beats can never all cross.
     """
+    frames = most_frames(engine) if frames is None else frames
     solver = Solver(engine, frames=frames, offers=offers, ready=ready, kept=kept)
     while solver.solved < frames and not solver.repeats:
         solver.solve_frame()

@@ -1,0 +1,63 @@
+"""How long the optimizer takes where networks are large."""
+
+import dataclasses
+import pathlib
+import shutil
+import tempfile
+
+import light
+from cases import AFTERWARDS, BUILDS
+from keeping import ROOT, Figures, Record, digest_of_sources, fcnnx, read
+
+
+__all__ = ["Planning", "plannings"]
+
+NAMES = ("first", "second", "third")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Planning:
+    """Three networks of one topology on one board, planned and not built.
+
+    Parameters
+    ----------
+    name : :class:`str`
+    topology : one of :data:`light.NAMES`
+    narrower : :class:`int`
+        What the channels of all layers are divided by.
+    board : :class:`str`
+    """
+
+    name: str
+    topology: str
+    narrower: int
+    board: str
+
+    def measure(self, record: Record) -> None:
+        """Plan them, models of floating point and all."""
+        record.part("planning", [digest_of_sources("fcnnx", "hdl", "boards", "models",
+                                                   without=AFTERWARDS), repr(self)], self._plan)
+
+    def _plan(self) -> Figures:
+        folder = BUILDS / self.name
+        shutil.rmtree(folder, ignore_errors=True)
+        with tempfile.TemporaryDirectory() as models:
+            model = light.make(self.topology, narrower=self.narrower).SerializeToString()
+            paths = [f"{models}/{name}.onnx" for name in NAMES]
+            for path in paths:
+                pathlib.Path(path).write_bytes(model)
+            seconds = fcnnx("build", "--plan-only", "--io", "dram", "--models", *paths, "--board",
+                            self.board, "--out", str(folder.relative_to(ROOT)))
+        report = read(folder / "report.json")
+        command = f"fcnnx build --plan-only --io dram --models ... --board {self.board}"
+        return {"command": command, "seconds": seconds, "board": self.board,
+                "optimizer": report["optimizer"],
+                "topology": self.topology, "narrower": self.narrower, "total": report["total"],
+                "networks": {name: {key: row[key] for key in (
+                    "macs", "interval_cycles", "latency_cycles", "ntt")}
+                    for name, row in report["networks"].items()}}
+
+
+def plannings() -> list[Planning]:
+    """As wide as three of them fit."""
+    return [Planning(name="planning_resnet50", topology="resnet50", narrower=2, board="zcu102")]
