@@ -26,10 +26,12 @@ POLICIES = ("joint", "unaware")  # of networks that share a memory
 LEAST_WORDS = 1e-6  # per cycle, that are left at the least
 
 
+NOTHING = (-math.inf, -math.inf)  # what is worth least
 TRADES = 2  # rounds in which networks give each other words of the memory
 WORDS_SHARES = (1.0, 0.3, 0.1)  # of the words, that a network is tried with
 TIGHTENINGS = 24  # of intervals, until latencies that were wanted are reached
 LATENCY_STEP = 0.93
+FLOOR_SLACK = 1e-3  # as intervals are whole cycles
 # Of its weight's share that each network gets at least: the first that can be reached.
 FLOORS = (0.5, 0.4, 0.3, 0.2, 0.1, 0.0)
 
@@ -111,15 +113,19 @@ class Decider:
             return Decision(selections=tuple(alone), alone=times, gap=0.0)
         return self._share(alone, times, room)
 
-    def value(self, progress: Sequence[float]) -> float:
-        """What the objective makes of each network's progress: the greater, the better; all the
-        same where it asks for the least of the device."""
+    def worth(self, progress: Sequence[float]) -> tuple[float, float]:
+        """What the objective makes of each network's progress, the greater the better: of the
+        floors the one that is reached, then the objective's figure; all the same where it asks for
+        the least of the device."""
         if self._objective == "resources":
-            return 0.0
-        if self._objective == "throughput":
-            return math.fsum(weight * share for weight, share
-                             in zip(self._weights, progress, strict=True))
-        return min(share / weight for weight, share in zip(self._weights, progress, strict=True))
+            return 0.0, 0.0
+        shares = [share / weight for share, weight in zip(progress, self._weights, strict=True)]
+        if self._objective == "fairness":
+            return 0.0, min(shares)
+        least = min(shares) * math.fsum(self._weights)
+        figure = math.fsum(weight * share for weight, share
+                           in zip(self._weights, progress, strict=True))
+        return next(floor for floor in FLOORS if least >= floor * (1 - FLOOR_SLACK)), figure
 
     def _measure(self, n: int, selection: Selection) -> _Measured:
         key = n, selection.picks.tobytes(), selection.limit
@@ -232,7 +238,7 @@ class Decider:
         """The alternative that is worth most, held apart for the memory as it really runs."""
         if len(alternatives) == 1:
             return self._paced(alternatives[0], times, bounds)
-        best, chosen = -math.inf, None
+        best, chosen = NOTHING, None
         for selections in alternatives:
             real = [dataclasses.replace(each, interval=self._measure(n, each).interval)
                     for n, each in enumerate(selections)]
@@ -240,10 +246,10 @@ class Decider:
                 held = self._paced(real, times, bounds)
             except Infeasible:
                 continue
-            value = self.value([time / each.interval
+            worth = self.worth([time / each.interval
                                 for time, each in zip(times, held, strict=True)])
-            if value > best:
-                best, chosen = value, held
+            if worth > best:
+                best, chosen = worth, held
         return chosen or self._paced(alternatives[0], times, bounds)
 
     def _traded(self, picked: Sequence[Selection], times: Sequence[int], bounds: Sequence[int],
@@ -255,7 +261,7 @@ class Decider:
         """
         if self._words is None or not self._shared or self._objective == "resources":
             return picked
-        made, best = list(picked), self._held_value(picked, times, bounds)
+        made, best = list(picked), self._held_worth(picked, times, bounds)
         for _ in range(TRADES):
             before = best
             for n, chooser in enumerate(self._choosers):
@@ -265,22 +271,22 @@ class Decider:
                     if option is None or self._tightened(n, option, bounds[n]) != bounds[n]:
                         continue
                     tried = [*made[:n], option, *made[n + 1:]]
-                    value = self._held_value(tried, times, bounds)
-                    if value > best:
-                        made, best = tried, value
+                    worth = self._held_worth(tried, times, bounds)
+                    if worth > best:
+                        made, best = tried, worth
             if best <= before:
                 break
         return made
 
-    def _held_value(self, picked: Sequence[Selection], times: Sequence[int],
-                    bounds: Sequence[int]) -> float:
+    def _held_worth(self, picked: Sequence[Selection], times: Sequence[int],
+                    bounds: Sequence[int]) -> tuple[float, float]:
         """What selections are worth, held apart for the memory; nothing where it gives too
         little."""
         try:
             held = self._paced(picked, times, bounds)
         except Infeasible:
-            return -math.inf
-        return self.value([time / each.interval for time, each in zip(times, held, strict=True)])
+            return NOTHING
+        return self.worth([time / each.interval for time, each in zip(times, held, strict=True)])
 
     def _polished(self, selections: Sequence[Selection], bounds: Sequence[int],
                   room: Resources) -> tuple[Selection, ...]:

@@ -53,6 +53,10 @@ class _Finished:
     resources: Resources
 
 
+# Engines, and the memory side with what it takes.
+_Decided = tuple[Decision, list[_Finished], MemoryPlan | None, Resources]
+
+
 def plan(networks: Sequence[Network], board: Board, *,
          targets: Mapping[str, Target] | Iterable[Target] = (), objective: str = "throughput",
          caps: Mapping[str, int] | Resources | None = None, headroom_percent: float = 0.0,
@@ -198,7 +202,7 @@ def _plan_memory(finished: Sequence[_Finished], selections: Sequence[Selection],
 
 def _decide(decider: Decider, choosers: Sequence[Chooser], budget: Resources,
             planned: Callable[[Sequence[_Finished], Sequence[Selection]], MemoryPlan] | None,
-            progress: Progress) -> tuple[Decision, list[_Finished], MemoryPlan | None, Resources]:
+            progress: Progress) -> _Decided:
     """Decide, size the queues and the memory side, and decide anew with what they take where that
     is too much; once more where it then fits, as less may have been left than there is, and the
     better of both is taken."""
@@ -209,7 +213,8 @@ def _decide(decider: Decider, choosers: Sequence[Chooser], budget: Resources,
                     for chooser in choosers)
         taken = FIRST_GUESS + GUESS_OF_STREAM * count
         room = _less(budget, taken)
-    best: tuple[float, tuple[Decision, list[_Finished], MemoryPlan | None, Resources]] | None = None
+    best: _Decided | None = None
+    greatest = -math.inf, -math.inf
     for attempt in range(ATTEMPTS):
         decision = decider.decide(room, budget, taken)
         progress("Sizing the queues")
@@ -223,10 +228,10 @@ def _decide(decider: Decider, choosers: Sequence[Chooser], budget: Resources,
             taken = side.system.resources([each.engine for each in finished], device)
         total = sum((each.resources for each in finished), taken)
         if total.fits(budget):
-            value = decider.value([time / each.timing.interval_cycles
+            worth = decider.worth([time / each.timing.interval_cycles
                                    for time, each in zip(decision.alone, finished, strict=True)])
-            if best is None or value > best[0]:
-                best = value, (decision, finished, side, taken)
+            if worth > greatest:
+                greatest, best = worth, (decision, finished, side, taken)
             if attempt in (0, ATTEMPTS - 1) or again:
                 break
             again = True
@@ -246,7 +251,7 @@ def _decide(decider: Decider, choosers: Sequence[Chooser], budget: Resources,
             room = _less(room, over)
     if best is None:
         raise BadInput(*_over(total, budget))
-    return best[1]
+    return best
 
 
 def _less(room: Resources, taken: Resources) -> Resources:
