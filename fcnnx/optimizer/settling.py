@@ -59,6 +59,9 @@ class Rows:
         for row, end, size in zip(rows, ends.tolist(), sizes, strict=True):
             row.allocate(self._times[end - size:end])
         self._tables = _tables(rows, limited, ends - [row.count for row in rows])
+        # Rows that refer to each other would outlive all use: they are large.
+        for row in rows:
+            row.waits = [wait for wait in row.waits if wait.events.known]
 
     def settle(self, end: int | None = None) -> int:
         """Find the frame's times; returns :data:`DONE`, :data:`STUCK` where events wait for one
