@@ -1,6 +1,7 @@
 """Accelerators that reach a memory: a host, a DRAM and the checker of the AXI ports around them."""
 
 import dataclasses
+import math
 import subprocess
 import tempfile
 import time
@@ -213,6 +214,7 @@ def run_with_memory(folder: Path, accelerator: Accelerator,
     rtl = Path(folder).absolute() / "rtl"
     program = _compile(sorted(rtl.glob("*.v")), accelerator, waves=waves is not None,
                        progress=progress)
+    patience += _loading_cycles(_memory(accelerator), timing)
     with tempfile.TemporaryDirectory(prefix="fcnnx-") as name:
         work = Path(name)
         host = _Host(accelerator, timing, work)
@@ -224,6 +226,19 @@ def run_with_memory(folder: Path, accelerator: Accelerator,
         lines = _call(list(map(str, command)), rtl, sum(frames.values()), progress)
         _refuse_hanging(lines, accelerator, patience)
         return host.read(lines, time.monotonic() - start)
+
+
+def _loading_cycles(memory: MemorySystem, timing: MemoryTiming) -> int:
+    """Cycles in which all weights on chip are surely loaded: each burst waits for a walk of its
+    port's table, in which streams that have nothing to ask for are passed over."""
+    total = 0.0
+    for engine in memory.engines:
+        for each in engine.of_kind("load"):
+            port = memory.ports[each.port]
+            burst = port.streams[each.number].burst
+            total += each.words / burst * (len(port.table) + len(port.streams)
+                                           + burst / timing.share)
+    return math.ceil(total / (1 - timing.refresh_share))
 
 
 def _compile(sources: Sequence[Path], accelerator: Accelerator, *, waves: bool,
