@@ -269,13 +269,22 @@ def _finish(chooser: Chooser, selection: Selection) -> _Finished:
     def even(places: Places) -> Engine:
         return spread(uneven(places), selection.interval)
 
-    ample = ample_places(uneven({}))
-    fastest = max(selection.interval, simulate(uneven(ample)).interval_cycles)
-    costs_nothing = (chooser.memory is not None
-                     and simulate(even(ample)).interval_cycles <= fastest)
-    engine, timing = size_queues(even if costs_nothing else uneven)
+    engine, timing = size_queues(even if _costs_nothing(even, uneven, selection) else uneven)
     return _Finished(engine=engine, timing=timing,
                      resources=engine_resources(engine, chooser.device))
+
+
+def _costs_nothing(even: Callable[[Places], Engine], uneven: Callable[[Places], Engine],
+                   selection: Selection) -> bool:
+    """Whether an engine that runs evenly, if that is another, keeps to the interval that it has
+    anyway, queues at joins ample."""
+    shortest = uneven({})
+    if even({}) == shortest:
+        return False
+    ample = ample_places(shortest)
+    interval = simulate(even(ample), kept=()).interval_cycles
+    return (interval <= selection.interval
+            or interval <= simulate(uneven(ample), kept=()).interval_cycles)
 
 
 def _crowded(finished: Sequence[_Finished], memory: Resources, device: Device) -> tuple[str, ...]:
