@@ -353,31 +353,26 @@ class MemorySide(wiring.Component):
 
     def _from_ports(self, m, number, place, each, ports):
         """The words of a stream that is read, in their order."""
-        parts = [getattr(ports[port], f"o_{k}") for port, k in each.places]
-        if len(parts) == 1:
-            return parts[0]
-        merge = self._stripes(m, StripeMerge, f"merge_{number}_{place}", each)
-        for k, part in enumerate(parts):
-            wiring.connect(m, part, getattr(merge, f"i_{k}"))
-        return merge.o
+        return self._over_ports(m, StripeMerge, f"merge_{number}_{place}", each, ports, "o", "i")
 
     def _to_ports(self, m, number, place, each, ports):
         """Where the words of a stream that is written go."""
-        parts = [getattr(ports[port], f"i_{k}") for port, k in each.places]
+        return self._over_ports(m, StripeSplit, f"split_{number}_{place}", each, ports, "i", "o")
+
+    def _over_ports(self, m, kind, name, each, ports, whole, part):
+        """All words of a stream; ``whole`` and ``part`` are what the streams of a port, and the
+        stripes' side of what deals with them, are called."""
+        parts = [getattr(ports[port], f"{whole}_{k}") for port, k in each.places]
         if len(parts) == 1:
             return parts[0]
-        split = self._stripes(m, StripeSplit, f"split_{number}_{place}", each)
-        for k, part in enumerate(parts):
-            wiring.connect(m, getattr(split, f"o_{k}"), part)
-        return split.i
-
-    def _stripes(self, m, kind, name, each):
         shape = {"burst": self._spec.stream_of(each).burst, "words": each.words,
-                 "stripes": len(each.places)}
+                 "stripes": len(parts)}
         width = self._spec.axi.data_width
         m.submodules[name] = switch = Once(kind(width, **shape), key=(
             kind.__name__, width, *shape.values()), name=f"stripe_{name.partition('_')[0]}")
-        return switch
+        for k, stripe in enumerate(parts):
+            wiring.connect(m, stripe, getattr(switch, f"{part}_{k}"))
+        return getattr(switch, whole)
 
     def _reads(self, m, number, engine, memory, controller, ports):
         """Inputs and weights, to the engine; gives the first beats of the inputs."""

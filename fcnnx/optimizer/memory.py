@@ -1,6 +1,7 @@
 """The memory side of an accelerator: what crosses which port, when, and how far ahead."""
 
 import dataclasses
+import functools
 import math
 from collections.abc import Mapping, Sequence
 
@@ -330,22 +331,17 @@ def _lateness(schedule: Schedule, network: str) -> int:
 
 def _port_stream(each: StreamSchedule) -> MemoryStream:
     """A stream, or a stripe of one, as its port has it."""
-    if each.stripes == 1:
-        return MemoryStream(name=each.name, direction=each.direction, burst=each.burst,
-                            places=each.places)
-    return MemoryStripe(name=each.name, direction=each.direction, burst=each.burst,
-                        places=each.places, stripes=each.stripes)
+    kind = (MemoryStream if each.stripes == 1
+            else functools.partial(MemoryStripe, stripes=each.stripes))
+    return kind(name=each.name, direction=each.direction, burst=each.burst, places=each.places)
 
 
 def _frame_stream(places: Mapping[int, tuple[int, int]], *, stream: str, kind: str, words: int,
                   offset: int) -> FrameStream:
     """A stream of an engine, over the ports that its stripes have."""
     (port, number), *others = (places[stripe] for stripe in range(len(places)))
-    if not others:
-        return FrameStream(stream=stream, kind=kind, words=words, port=port, number=number,
-                           offset=offset)
-    return StripedStream(stream=stream, kind=kind, words=words, port=port, number=number,
-                         offset=offset, others=tuple(others))
+    made = functools.partial(StripedStream, others=tuple(others)) if others else FrameStream
+    return made(stream=stream, kind=kind, words=words, port=port, number=number, offset=offset)
 
 
 def _engine_memory(crossings: Sequence[_Crossing], paced: PacedEngine,
