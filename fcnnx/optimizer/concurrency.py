@@ -13,8 +13,7 @@ Result = TypeVar("Result")
 
 
 def at_once(work: Callable[..., Result], *arguments: Sequence) -> list[Result]:
-    """As ``list(map(work, *arguments))``, as many at once as there are cores, or
-    two.
+    """As ``list(map(work, *arguments))``, as many at once as there are cores, or two.
 
     What is raised first, in order, is raised here; nothing else is begun then, nor after an
     interrupt.

@@ -259,8 +259,7 @@ class Decider:
 
         Where words bind, one network is faster only if another gives some of them.
         """
-        if self._words is None or not self._shared or self._objective == "resources":
-            return picked
+        assert self._words is not None
         made, best = list(picked), self._held_worth(picked, times, bounds)
         for _ in range(TRADES):
             before = best

@@ -71,7 +71,6 @@ class Demand:
         """Words per cycle."""
         return self.words / self.interval if self.words else 0.0
 
-
     def curve(self, stripe: int = 0, stripes: int = 1) -> Curve:
         """The most words that it, or a stripe of it, takes in any window; kept once it is known."""
         if (stripe, stripes) not in self._curves:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from fcnnx.hdl.engine import Engine, Source
+from fcnnx.hdl.engine import Engine, Source, Stage
 from fcnnx.hdl.operators.plumbing import LEAST_PLACES, Fork
 
 from .events import form
@@ -56,7 +56,8 @@ def size_queues(make: Callable[[Places], Engine]) -> tuple[Engine, EngineTiming]
 def ample_places(engine: Engine) -> Places:
     """Queues at the forks of an engine that hold four frames: a branch over the whole map keeps
     the others waiting for more than two."""
-    return {name: (4 * fork.shape.beats,) * len(fork.places) for name, fork in _forks(engine)}
+    return {stage.name: (4 * fork.shape.beats,) * len(fork.places)
+            for stage, fork in _forks(engine)}
 
 
 def _ports(engine: Engine) -> list[Source]:
@@ -65,8 +66,8 @@ def _ports(engine: Engine) -> list[Source]:
             *(source for _, source in engine.outputs)]
 
 
-def _forks(engine: Engine) -> list[tuple[str, Fork]]:
-    return [(stage.name, stage.operator) for stage in engine.stages
+def _forks(engine: Engine) -> list[tuple[Stage, Fork]]:
+    return [(stage, stage.operator) for stage in engine.stages
             if isinstance(stage.operator, Fork)]
 
 
@@ -74,18 +75,17 @@ def _held(engine: Engine, interval: int) -> Places:
     """The most places of each branch in use, where the source offers at the engine's pace."""
     offers = {name: np.arange(LEAST_FRAMES * shape.beats) * interval // shape.beats
               for name, shape in engine.inputs}
-    forks = [stage for stage in engine.stages if isinstance(stage.operator, Fork)]
-    crossed = simulate(engine, LEAST_FRAMES, offers=offers, kept=[
-        source for stage in forks for source in (stage.inputs[0], *(
-            Source(stage.name, branch) for branch in range(len(stage.operator.outputs))))]
-        ).transfers
+    forks = _forks(engine)
+    around = [source for stage, fork in forks for source in (
+        stage.inputs[0], *(Source(stage.name, branch) for branch in range(len(fork.places))))]
+    crossed = simulate(engine, LEAST_FRAMES, offers=offers, kept=around).transfers
     held: dict[str, tuple[int, ...]] = {}
-    for stage in forks:
+    for stage, fork in forks:
         issued = crossed[stage.inputs[0]]
         held[stage.name] = tuple(
             int((np.arange(len(issued)) + 1 - np.searchsorted(
                 crossed[Source(stage.name, branch)] + output.back, issued,
-                side="right")).max()) for branch, output in enumerate(form(stage.operator).outputs))
+                side="right")).max()) for branch, output in enumerate(form(fork).outputs))
     return held
 
 

@@ -95,8 +95,8 @@ def combine(options: Sequence[Sequence[Option]], budget: Resources, *, objective
     """The best combination of options within a budget, or none where none fits.
 
     Of those that are equally good, to a millionth, one that takes least of the device, as a sum of
-    shares. In a
-    :class:`Room` the words of all together are bounded as well, and options may be slowed down.
+    shares. In a :class:`Room` the words of all together are bounded as well, and options may be
+    slowed down.
 
     Parameters
     ----------

@@ -17,6 +17,7 @@ __all__ = ["DONE", "LATE", "STUCK", "Rows"]
 
 
 DONE, STUCK, LATE = range(3)  # how a frame ends
+NOTHING = np.zeros(0, np.int32)
 
 
 class _Tables(NamedTuple):
@@ -52,7 +53,6 @@ class Rows:
     """
 
     def __init__(self, rows: Sequence[Events], limited: Sequence[Events]):
-        self._rows = rows
         sizes = [row.reach + row.count for row in rows]
         ends = np.cumsum(sizes)
         self._times = np.full(int(ends[-1]), NEVER)
@@ -91,7 +91,7 @@ class _Pool:
             return index.first, index.step, index.count, -1
         return 0, 0, len(index), self.put(index)
 
-    def one_or_all(self, value: "int | np.ndarray") -> tuple[int, int]:
+    def one_or_all(self, value: int | np.ndarray) -> tuple[int, int]:
         """A number, and the place or -1."""
         return (value, -1) if isinstance(value, int) else (0, self.put(value))
 
@@ -122,9 +122,6 @@ def _tables(rows: Sequence[Events], limited: Sequence[Events], first: np.ndarray
         numbers=np.array(numbers, np.int64).reshape(-1, 9),
         pool=np.concatenate([NOTHING, *pool.arrays], dtype=np.int32, casting="same_kind"),
         cycles=np.concatenate([NOTHING, *ready], dtype=np.int64))
-
-
-NOTHING = np.zeros(0, np.int32)
 
 
 def _array(values) -> np.ndarray:
