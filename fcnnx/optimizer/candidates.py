@@ -77,11 +77,6 @@ class Candidates:
     inputs: int
 
     @functools.cached_property
-    def priced(self) -> np.ndarray:
-        """The amounts as real numbers, to be priced again and again."""
-        return self.amounts.astype(np.float64)
-
-    @functools.cached_property
     def keys(self) -> tuple[np.ndarray, np.ndarray]:
         """The distinct rows of lanes, and which one each folding has."""
         rows, which = np.unique(self.lanes, axis=0, return_inverse=True)

@@ -14,6 +14,7 @@ from fcnnx.hdl.operators.plumbing import LEAST_PLACES, Fork
 from fcnnx.memory import MemoryTiming
 from fcnnx.network import Network
 
+from . import pricing
 from .candidates import Candidates, Room, amounts_of, candidates, port_candidates
 from .fifos import Places
 from .folding import build_engine, conversions, links
@@ -85,18 +86,6 @@ class _Edge:
                                                                    device)):
                     self.intervals[way, p, q] = interval
                     self.amounts[way, p, q, :len(amounts)] = amounts
-        self._amounts = self.amounts.astype(np.float64)  # to be priced, again and again
-
-    def costs(self, limit: int, prices: np.ndarray) -> np.ndarray:
-        """Price of the conversion that is taken, shape (gives, takes)."""
-        costs = self._amounts @ prices
-        costs[self.intervals > limit] = np.inf
-        return np.where(np.isfinite(costs[0]), costs[0], costs[1])
-
-    def taken(self, p: int, q: int, limit: int) -> tuple[int, np.ndarray]:
-        """Interval and amounts of it."""
-        way = 0 if self.intervals[0, p, q] <= limit else 1
-        return int(self.intervals[way, p, q]), self.amounts[way, p, q]
 
 
 # Stages of one form have the same candidates, and the same ways from one to the next.
@@ -130,7 +119,8 @@ class Chooser:
         self._edges: list[tuple[int, int, _Edge]] = []
         self._forks: dict[int, tuple[FeatureMap, int]] = {}
         self.held: dict[int, tuple[int, ...]] = {}  # values in each branch of a node's fork
-        self._fork_tables: dict[int, np.ndarray] = {}
+        self._priced: pricing.Tables | None = None
+        self._forks_priced = False
         self._connect()
 
     def _connect(self) -> None:
@@ -147,11 +137,6 @@ class Chooser:
             branches[link.source] = branches.get(link.source, 0) + 1
             if branches[link.source] > 1:
                 self._forks[producer] = (link.map, branches[link.source])
-        self._into: list[list[tuple[int, _Edge]]] = [[] for _ in self.nodes]
-        self._out_of: list[list[tuple[int, _Edge]]] = [[] for _ in self.nodes]
-        for producer, consumer, edge in self._edges:
-            self._into[consumer].append((producer, edge))
-            self._out_of[producer].append((consumer, edge))
 
     @functools.cached_property
     def useful(self) -> np.ndarray:
@@ -198,39 +183,9 @@ class Chooser:
         limits : cycles by node
             Tighter limits of some nodes.
         """
-        limits = limits or {}
-        costs, best = [], []
-        for k, node in enumerate(self.nodes):
-            cost, pick = self._cheapest(k, node, limits.get(k, limit), prices)
-            if not np.isfinite(cost).any():
-                return None
-            costs.append(cost)
-            best.append(pick)
-        tables = [edge.costs(limit, prices) for *_, edge in self._edges]
-        keys = self._along_tree(costs, tables)
-        if keys is None or not self._improve(keys, costs, tables):
-            return None
-        picks = np.array([pick[key] for pick, key in zip(best, keys, strict=True)])
-        return self._selection(picks, limit)
-
-    def _cheapest(self, k: int, node: Candidates, limit: int,
-                  prices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """For each row of lanes its least price, and the folding that has it."""
-        rows, which = node.keys
-        price = node.priced @ prices
-        price[node.intervals > limit] = np.inf
-        order, starts = node.grouped
-        sorted_price, group = price[order], which[order]
-        least = np.minimum.reduceat(sorted_price, starts)
-        cheapest = np.flatnonzero(sorted_price == least[group])
-        pick = order[cheapest[np.searchsorted(group[cheapest], np.arange(len(rows)))]]
-        cost = price[pick]
-        if k in self._forks:
-            if k not in self._fork_tables:
-                self._fork_tables[k] = np.stack([self._fork(k, lanes) for lanes
-                                                 in rows[:, node.inputs].tolist()])
-            cost = cost + np.array([amounts @ prices for amounts in self._fork_tables[k]])
-        return cost, pick
+        tables = self._tables
+        found, keys, picks = pricing.cheapest(tables, limit, self._limits(limit, limits), prices)
+        return self._selected(keys, picks, limit) if found else None
 
     def _fork(self, k: int, lanes: int) -> np.ndarray:
         feature_map, count = self._forks[k]
@@ -246,67 +201,48 @@ class Chooser:
     def _kinds(self) -> int:
         return len(KINDS) + (self.memory is not None)
 
-    def _along_tree(self, costs, tables) -> list[int] | None:
-        """Rows of lanes, chosen as if each node had its first input alone."""
-        edge_number = {id(edge): n for n, (*_, edge) in enumerate(self._edges)}
-        total = [cost.copy() for cost in costs]
-        for k in range(len(self.nodes) - 1, -1, -1):
-            for producer, edge in self._into[k][:1]:
-                reduced = np.full(len(edge.takes), np.inf)
-                np.minimum.at(reduced, edge.take_index, total[k])
-                message = (tables[edge_number[id(edge)]] + reduced).min(axis=1)
-                total[producer] += message[edge.give_index]
-        keys: list[int] = []
-        for k in range(len(self.nodes)):
-            cost = total[k]
-            for producer, edge in self._into[k][:1]:
-                row = tables[edge_number[id(edge)]][edge.give_index[keys[producer]]]
-                cost = cost + row[edge.take_index]
-            keys.append(int(np.argmin(cost)))
-            if not np.isfinite(cost[keys[-1]]):
-                return None
-        return keys
+    @property
+    def _tables(self) -> pricing.Tables:
+        """All foldings, with the forks as they are now."""
+        if self._priced is None:
+            self._priced = pricing.tables(self.nodes, self._edges)
+        if not self._forks_priced:
+            for k in self._forks:
+                node = self.nodes[k]
+                for row, lanes in enumerate(node.keys[0][:, node.inputs].tolist()):
+                    self._priced.forks[self._priced.node[k] + row] = self._fork(k, lanes)
+            self._forks_priced = True
+        return self._priced
 
-    def _improve(self, keys: list[int], costs, tables) -> bool:
-        """Change one node at a time while that is cheaper; whether all keep to their limits."""
-        around: list[list[tuple[int, _Edge, np.ndarray, bool]]] = [[] for _ in self.nodes]
-        for (producer, consumer, edge), table in zip(self._edges, tables, strict=True):
-            around[producer].append((consumer, edge, table, True))
-            around[consumer].append((producer, edge, table, False))
-        for _ in range(10):
-            changed, total = False, 0.0
-            for k in range(len(self.nodes)):
-                cost = costs[k].copy()
-                for other, edge, table, gives in around[k]:
-                    if gives:
-                        cost += table[:, edge.take_index[keys[other]]][edge.give_index]
-                    else:
-                        cost += table[edge.give_index[keys[other]]][edge.take_index]
-                pick = int(np.argmin(cost))
-                if cost[pick] < cost[keys[k]]:
-                    keys[k], changed = pick, True
-                total += cost[keys[k]]
-            if not changed:
-                break
-        return bool(np.isfinite(total))
+    def _limits(self, limit: int, limits: Mapping[int, int] | None) -> np.ndarray:
+        """Of each node."""
+        each = np.full(len(self.nodes), limit, dtype=np.int64)
+        for k, tighter in (limits or {}).items():
+            each[k] = tighter
+        return each
 
     def _selection(self, picks: np.ndarray, limit: int) -> Selection:
-        amounts = sum((node.amounts[pick] for node, pick in zip(self.nodes, picks, strict=True)),
-                      np.zeros(self._kinds, dtype=np.int64))
-        interval = max(int(node.intervals[pick])
-                       for node, pick in zip(self.nodes, picks, strict=True))
-        keys = [int(node.keys[1][pick]) for node, pick in zip(self.nodes, picks, strict=True)]
-        for producer, consumer, edge in self._edges:
-            slowest, more = edge.taken(edge.give_index[keys[producer]],
-                                       edge.take_index[keys[consumer]], limit)
-            amounts = amounts + more
-            interval = max(interval, slowest)
-        for k in self._forks:
-            node = self.nodes[k]
-            amounts = amounts + self._fork(k, int(node.lanes[picks[k], node.inputs]))
-        values = dict(zip(KINDS, amounts.tolist(), strict=False))
-        return Selection(picks=picks, limit=limit, interval=interval,
-                         resources=Resources(**values), words=int(sum(amounts[len(KINDS):])))
+        """Of each node's candidate."""
+        return self._selected(*self._places(picks), limit)
+
+    def _selected(self, keys: np.ndarray, picks: np.ndarray, limit: int) -> Selection:
+        """Of rows and foldings, counted over all nodes."""
+        tables = self._tables
+        interval, amounts = pricing.taken(tables, keys, picks, limit)
+        values = [int(amount) for amount in amounts]
+        return Selection(picks=tables.number[picks], limit=limit, interval=int(interval),
+                         resources=Resources(**dict(zip(KINDS, values, strict=False))),
+                         words=sum(values[len(KINDS):]))
+
+    def _places(self, picks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and foldings, counted over all nodes, of each node's candidates."""
+        tables = self._tables
+        keys = tables.node[:-1] + np.array([node.keys[1][pick] for node, pick
+                                            in zip(self.nodes, picks, strict=True)])
+        places = [first + int(np.flatnonzero(tables.number[first:end] == pick)[0])
+                  for first, end, pick in zip(tables.row[keys], tables.row[keys + 1], picks,
+                                              strict=True)]
+        return keys, np.array(places)
 
     def within(self, selection: Selection, budget: Resources,
                limits: Mapping[int, int] | None = None) -> Selection:
@@ -316,33 +252,15 @@ class Chooser:
         cheap at the next. Here stages change one at a time, each time the one after which least is
         exceeded.
         """
-        limits, picks = limits or {}, selection.picks.copy()
-        most = np.maximum(self.bounds(budget, selection.limit), 1)
-        used = self.amounts(selection)
+        most = np.maximum(self.bounds(budget, selection.limit), 1).astype(np.float64)
+        used = self.amounts(selection).astype(np.float64)
         if (used <= most).all():
             return selection
-        stages = range(*self.stages.indices(len(self.nodes)))
-        same = [np.flatnonzero((node.keys[1] == node.keys[1][picks[k]])
-                               & (node.intervals <= limits.get(k, selection.limit)))
-                for k, node in ((k, self.nodes[k]) for k in stages)]
-        owners = np.repeat(np.arange(len(same)), [len(each) for each in same])
-        choices = np.concatenate(same)
-        # Kinds first: sums and greatest values over few kinds of many choices are fast then.
-        amounts = np.ascontiguousarray(np.concatenate(
-            [self.nodes[k].amounts[each] for k, each in zip(stages, same, strict=True)]).T)
-        taken = np.stack([self.nodes[k].amounts[picks[k]] for k in stages], axis=1)
-        best, bounds = np.inf, most[:, None]
-        while (used > most).any():
-            shares = ((used[:, None] - taken)[:, owners] + amounts) / bounds
-            scores = np.maximum(shares - 1, 0).sum(axis=0) + 1e-3 * shares.max(axis=0)
-            least = int(np.argmin(scores))
-            if scores[least] >= best:
-                break
-            best, owner = scores[least], owners[least]
-            used = used - taken[:, owner] + amounts[:, least]
-            taken[:, owner] = amounts[:, least]
-            picks[stages[owner]] = choices[least]
-        return self._selection(picks, selection.limit)
+        keys, picks = self._places(selection.picks)
+        stages = np.array([self.stages.start, self.stages.stop])
+        picks = pricing.mended(self._tables, keys, picks, stages,
+                               self._limits(selection.limit, limits), used, most)
+        return self._selected(keys, picks, selection.limit)
 
     def engine(self, selection: Selection, places: Places | None = None) -> Engine:
         """The engine of a selection."""
@@ -366,7 +284,7 @@ class Chooser:
                 node = number[stage.inputs[0].name]
                 self.held[node] = tuple(depth * stage.operator.lanes
                                         for depth in stage.operator.places)
-        self._fork_tables.clear()
+        self._forks_priced = False
 
 
 @functools.cache

@@ -105,7 +105,7 @@ class Decider:
         self._check_smallest(room, budget, side)
         single = len(self._choosers) == 1
         numbers = range(len(self._choosers))
-        alone = [self._alone(n, room) for n in numbers]
+        alone = at_once(self._alone, numbers, [room for _ in numbers])
         at_once(self._measure, numbers, alone)
         alone = [self._meeting(n, alone[n], room, budget) for n in numbers]
         times = tuple(self._measure(n, alone[n]).interval for n in numbers)
@@ -199,10 +199,7 @@ class Decider:
                room: Resources) -> Decision:
         """The exact combination, tightened until every target is met by the recurrence."""
         bounds = [target.most_cycles(self._clock) or ANY for target in self._targets]
-        fronts = []
-        for n, chooser in enumerate(self._choosers):
-            self._progress(f"Drawing the front of {chooser.network.name}")
-            fronts.append([*front(chooser, room, fastest_interval=alone[n].interval), alone[n]])
+        fronts = at_once(self._front, self._choosers, alone, [room for _ in alone])
         self._progress("Combining the networks")
         warnings: tuple[str, ...] = ()
         for _ in range(TIGHTENINGS):
@@ -223,6 +220,11 @@ class Decider:
                                 warnings=warnings)
             bounds = tightened
         raise self._missed_together(fronts, times, room)
+
+    def _front(self, chooser: Chooser, alone: Selection, room: Resources) -> list[Selection]:
+        """The points that a network may have, the fastest one the last."""
+        self._progress(f"Drawing the front of {chooser.network.name}")
+        return [*front(chooser, room, fastest_interval=alone.interval), alone]
 
     def _alternatives(self, fronts, picked: Sequence[Selection], times: Sequence[int],
                       bounds: Sequence[int], room: Resources) -> list[Sequence[Selection]]:

@@ -125,12 +125,13 @@ def plan(networks: Sequence[Network], board: Board, *,
         clock_mhz=clock, policy=schedule)
     decision, finished, side, taken = _decide(decider, choosers, budget, planned, progress)
     progress("Looking at what was not chosen")
-    rows = tuple(_network_plan(
-        chooser, done, merged[chooser.network.name], alone,
-        evidence(chooser, selection, done.engine, budget,
-                 [taken, *(other.resources for other in finished if other is not done)]))
-        for chooser, selection, done, alone in zip(choosers, decision.selections, finished,
-                                                   decision.alone, strict=True))
+    others = [[taken, *(other.resources for other in finished if other is not done)]
+              for done in finished]
+    shown = at_once(evidence, choosers, decision.selections, [done.engine for done in finished],
+                    [budget for _ in finished], others)
+    rows = tuple(_network_plan(chooser, done, merged[chooser.network.name], alone, each)
+                 for chooser, done, alone, each in zip(choosers, finished, decision.alone, shown,
+                                                       strict=True))
     return Plan(board=board.name, device=board.device, clock_mhz=clock, budget=budget,
                 accelerator=Accelerator(engines=tuple(each.engine for each in finished),
                                         memory=None if side is None else side.system),
