@@ -39,13 +39,14 @@ Index = Run | np.ndarray
 
 
 def compact(values: np.ndarray) -> Index:
-    """Numbers as a :class:`Run` where they rise evenly: numpy takes those without a copy."""
+    """Numbers as a :class:`Run` where they rise evenly: numpy takes those without a copy; others
+    are kept as half as large ones."""
     steps = np.diff(values)
     if not len(steps):
-        return Run(int(values[0]), 1, len(values)) if len(values) else values
+        return Run(int(values[0]), 1, len(values)) if len(values) else values.astype(np.int32)
     if steps[0] > 0 and (steps == steps[0]).all():
         return Run(int(values[0]), int(steps[0]), len(values))
-    return values
+    return values.astype(np.int32)
 
 
 def placed(index: Index, offset: int) -> slice | np.ndarray:
@@ -179,7 +180,7 @@ class Form:
         return int(self.gaps.sum(dtype=np.int64))
 
 
-@functools.lru_cache(maxsize=192)
+@functools.lru_cache(maxsize=1024)  # of several large networks
 def form(operator: Operator) -> Form:
     """The form of an operator; kept, as the same operators are timed many times."""
     timing = operator_timing(operator)
@@ -229,8 +230,8 @@ class Events:
 
     Attributes
     ----------
-    times, before : integers, shape (count,)
-        Cycles of the events of the frame at hand, and of the one before it.
+    times : integers, shape (count,)
+        Cycles of the events of the frame at hand.
     back : :class:`int`
         Frames, one more than others reach back.
     reach : :class:`int`
@@ -262,16 +263,10 @@ class Events:
         """Keep times in this room, of :py:`reach + count` places; all waits are known."""
         self._all = room
         self.times = room[self.reach:]
-        self.before = np.full(self.count, NEVER)
 
     def begin(self) -> None:
         """Go on to the next frame."""
-        self.before[:] = self.times
-        self._all[:self.reach] = self._all[self.count:].copy()
-
-    def moved(self, interval: int) -> bool:
-        """Whether the frame is the one before, so many cycles later."""
-        return bool((self.times - self.before == interval).all())
+        self._all[:self.reach] = self._all[self.count:]
 
 
 class Offers(Events):

@@ -18,6 +18,7 @@ __all__ = ["DONE", "LATE", "STUCK", "Rows"]
 
 DONE, STUCK, LATE = range(3)  # how a frame ends
 NOTHING = np.zeros(0, np.int32)
+CHUNK = 1024  # events of a row that are found together, at most
 
 
 class _Tables(NamedTuple):
@@ -58,6 +59,7 @@ class Rows:
         self._times = np.full(int(ends[-1]), NEVER)
         for row, end, size in zip(rows, ends.tolist(), sizes, strict=True):
             row.allocate(self._times[end - size:end])
+        self._moved = np.zeros((len(rows), 2), np.int64)  # by the least, by the most
         self._tables = _tables(rows, limited, ends - [row.count for row in rows])
         # Rows that refer to each other would outlive all use: they are large.
         for row in rows:
@@ -66,7 +68,13 @@ class Rows:
     def settle(self, end: int | None = None) -> int:
         """Find the frame's times; returns :data:`DONE`, :data:`STUCK` where events wait for one
         another, or :data:`LATE` as soon as a row ends later than this."""
-        return _settle(self._times, self._tables, -NEVER if end is None else end)
+        return _settle(self._times, self._tables, self._moved, -NEVER if end is None else end)
+
+    def moved(self, count: int) -> int | None:
+        """By how much all events of the first rows came after those of the frame before; None where
+        not all by as much."""
+        least, most = int(self._moved[:count, 0].min()), int(self._moved[:count, 1].max())
+        return least if least == most else None
 
 
 class _Pool:
@@ -132,74 +140,98 @@ def _starts(counts) -> np.ndarray:
     return np.cumsum([0, *counts], dtype=np.int64)
 
 
-@numba.njit(cache=True, nogil=True)
-def _settle(times, tables, end):
+def _settle(times, tables, moved, end):
     """Take up rows in turn, each as far as it goes; those that wait for it are taken up again."""
-    rows = len(tables.size)
-    done = tables.known.copy()
-    at = np.zeros(len(tables.on), np.int64)  # of each wait: events that are past it
-    taken = tables.ready[:-1].copy()
-    queue = np.arange(rows)
-    queued = np.ones(rows, np.bool_)
+    rows, waits = len(tables.size), len(tables.on)
+    moved[:, 0], moved[:, 1] = -NEVER, NEVER
+    return _take_up(times, *tables, moved, end, tables.known.copy(), tables.ready[:-1].copy(),
+                    np.zeros(waits, np.int64), np.zeros(waits, np.int64),
+                    np.empty(CHUNK, np.int64), np.arange(rows), np.ones(rows, np.bool_))
+
+
+# In one piece, and each array by itself: numba counts who refers to those that are handed on or
+# taken from a tuple, which takes longer than what a visit of a row has to do.
+@numba.njit(cache=True, nogil=True)
+def _take_up(times, first, size, known, floor, gap, gaps, ready, limited, waits, follower,
+             followers, on, numbers, pool, cycles, moved, end, done, taken, past, until, room,
+             queue, queued):
+    """As :func:`_settle`. Of each wait are kept: which one is the first of an event that is not
+    found yet (``past``), or of one that waits for what is not (``until``). Both of its indices
+    rise."""
+    rows = len(size)
     head, length = 0, rows
     while length:
         row = queue[head]
         head = head + 1 if head + 1 < rows else 0
         length -= 1
         queued[row] = False
-        before = done[row]
-        _advance(times, tables, row, done, at, taken)
-        if done[row] == before:
+        start = before = done[row]
+        while start < size[row]:
+            stop = min(size[row], start + CHUNK)
+            for wait in range(waits[row], waits[row + 1]):
+                k, count, there = until[wait], numbers[wait, 2], done[on[wait]]
+                index, step, place = numbers[wait, 4], numbers[wait, 5], numbers[wait, 6]
+                if place >= 0:
+                    while k < count and pool[place + k] < there:
+                        k += 1
+                else:
+                    reached = there - index if step == 1 else -((index - there) // step)
+                    k = min(count, max(k, reached))
+                until[wait], place = k, numbers[wait, 3]
+                if k < count:
+                    stop = min(stop, numbers[wait, 0] + numbers[wait, 1] * k if place < 0
+                               else pool[place + k])
+            if stop == start:
+                break
+            for event in range(stop - start):
+                room[event] = floor[row]
+            for wait in range(waits[row], waits[row + 1]):
+                at, at_step, at_place = numbers[wait, 0], numbers[wait, 1], numbers[wait, 3]
+                index, step, place = numbers[wait, 4], numbers[wait, 5], numbers[wait, 6]
+                delay, delays, other = numbers[wait, 7], numbers[wait, 8], first[on[wait]]
+                k, last = past[wait], until[wait]
+                if at_place < 0 and at_step == 1 and place < 0 and delays < 0:
+                    at, index, last = at - start, other + index, min(last, stop - at)
+                    for k in range(past[wait], last):
+                        room[at + k] = max(room[at + k], times[index + step * k] + delay)
+                    past[wait] = max(past[wait], last)
+                    continue
+                while k < last:
+                    event = at + at_step * k if at_place < 0 else pool[at_place + k]
+                    if event >= stop:
+                        break
+                    time = times[other + (index + step * k if place < 0 else pool[place + k])]
+                    time += delay if delays < 0 else pool[delays + k]
+                    room[event - start] = max(room[event - start], time)
+                    k += 1
+                past[wait] = k
+            time, least, most = times[first[row] + start - 1], moved[row, 0], moved[row, 1]
+            for event in range(start, stop):
+                time += gap[row] if gaps[row] < 0 else pool[gaps[row] + event]
+                time = max(time, room[event - start])
+                if taken[row] < ready[row + 1]:
+                    while taken[row] < ready[row + 1] and cycles[taken[row]] < time:
+                        taken[row] += 1
+                    if taken[row] < ready[row + 1]:
+                        time = cycles[taken[row]]
+                by = time - times[first[row] + event]
+                least, most = min(least, by), max(most, by)
+                times[first[row] + event] = time
+            moved[row, 0], moved[row, 1] = least, most
+            start = stop
+        if start == before:
             continue
-        if tables.limited[row] and times[tables.first[row] + done[row] - 1] > end:
+        done[row] = start
+        if limited[row] and times[first[row] + start - 1] > end:
             return LATE
-        for k in range(tables.follower[row], tables.follower[row + 1]):
-            other = tables.followers[k]
-            if not queued[other] and done[other] < tables.size[other]:
+        for k in range(follower[row], follower[row + 1]):
+            other = followers[k]
+            if not queued[other] and done[other] < size[other]:
                 queued[other] = True
                 place = head + length
                 queue[place if place < rows else place - rows] = other
                 length += 1
     for row in range(rows):
-        if done[row] < tables.size[row]:
+        if done[row] < size[row]:
             return STUCK
     return DONE
-
-
-@numba.njit(cache=True, nogil=True)
-def _advance(times, tables, row, done, at, taken):
-    """Find a row's times, up to the first event that waits for one that is not known."""
-    numbers, pool, first = tables.numbers, tables.pool, tables.first[row]
-    waits = range(tables.wait[row], tables.wait[row + 1])
-    event = done[row]
-    while event < tables.size[row]:
-        gap = tables.gap[row] if tables.gaps[row] < 0 else pool[tables.gaps[row] + event]
-        time = max(times[first + event - 1] + gap, tables.floor[row])
-        for wait in waits:
-            k = at[wait]
-            if k < numbers[wait, 2] and event == _number(numbers, pool, wait, 0, 3, k):
-                other = tables.on[wait]
-                index = _number(numbers, pool, wait, 4, 6, k)
-                if index >= done[other]:
-                    done[row] = event
-                    return
-                delay = numbers[wait, 7] if numbers[wait, 8] < 0 else pool[numbers[wait, 8] + k]
-                time = max(time, times[tables.first[other] + index] + delay)
-        for wait in waits:
-            k = at[wait]
-            if k < numbers[wait, 2] and event == _number(numbers, pool, wait, 0, 3, k):
-                at[wait] = k + 1
-        while taken[row] < tables.ready[row + 1] and tables.cycles[taken[row]] < time:
-            taken[row] += 1
-        if taken[row] < tables.ready[row + 1]:
-            time = tables.cycles[taken[row]]
-        times[first + event] = time
-        event += 1
-    done[row] = event
-
-
-@numba.njit(cache=True, nogil=True)
-def _number(numbers, pool, wait, start, place, k):
-    """The k-th of an index."""
-    where = numbers[wait, place]
-    return numbers[wait, start] + numbers[wait, start + 1] * k if where < 0 else pool[where + k]

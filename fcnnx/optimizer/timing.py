@@ -282,9 +282,7 @@ class Solver:
         for source, frames in self._kept.items():
             frames.append(self._streams[source].cycles().copy())
         if self.solved:
-            interval = self.interval
-            self._moved.append(interval if all(events.moved(interval) for events in self._events)
-                               else None)
+            self._moved.append(self._rows.moved(len(self._events)))
         self.solved += 1
 
     @property
