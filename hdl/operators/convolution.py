@@ -21,7 +21,7 @@ from ..verilog import Once
 from .drain import Drain
 from .matvec import RowPair
 from .requantize import Requantization
-from .window import Window, delayed, fewest_for_each
+from .window import Window, delayed, fewest_for_each, shared_window
 from .window_reader import WindowReader
 
 
@@ -145,9 +145,9 @@ class Convolution:
     @functools.cached_property
     def window(self) -> Window:
         """The parts of the map that its passes see."""
-        return Window(input=self.input, kernel=self.kernel, strides=self.strides,
-                      padding=self.padding, dilations=self.dilations, lanes=self.lanes,
-                      part=self.part, pixels=self.pixels)
+        return shared_window(input=self.input, kernel=self.kernel, strides=self.strides,
+                             padding=self.padding, dilations=self.dilations, lanes=self.lanes,
+                             part=self.part, pixels=self.pixels)
 
     @property
     def passes(self) -> int:

@@ -23,7 +23,7 @@ from .reorder import Reorder
 from .requantize import Requantization
 from .tiles import TileReader, Tiling
 from .weight_buffer import StreamedPair, WeightFeed
-from .window import Window, delayed
+from .window import Window, delayed, shared_window
 
 
 __all__ = ["StreamedConvolution", "StreamedConvolver"]
@@ -116,8 +116,8 @@ class StreamedConvolution:
 
     @functools.cached_property
     def window(self) -> Window:
-        return Window(input=self.input, kernel=self.kernel, strides=self.strides,
-                      padding=self.padding, dilations=self.dilations, lanes=self.lanes)
+        return shared_window(input=self.input, kernel=self.kernel, strides=self.strides,
+                             padding=self.padding, dilations=self.dilations, lanes=self.lanes)
 
     @functools.cached_property
     def tiling(self) -> Tiling:

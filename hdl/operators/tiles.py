@@ -77,24 +77,12 @@ class Tiling:
         earlier = np.repeat(before[:, None], (self.passes - 1) * self.pixels, axis=1)
         return np.concatenate([earlier, last], axis=1).ravel()
 
-    @functools.cached_property
+    @property
     def rows_held(self) -> int:
         """Rows of the buffer: at the least those with which the pixels of one output can arrive
         during the output before it, across the border of two frames too."""
-        window, beats = self.window, self.window.stream.beats
-        if self.passes > 2:  # groups between the first and the last one neither need nor free any
-            return dataclasses.replace(self, passes=2).rows_held
-        gap = np.append(self.needs[1:], window.needs[0] + beats) - np.concatenate(
-            [[self.frees[-1] - beats], self.frees[:-1]])
-        # A pixel's places are free, and its data there, cycles later.
-        most = int(gap.max()) + (4 * window.groups if len(self.needs) > 1 else 0)
-        if self.overlap and self.passes > 1:
-            # From the start of a tile on, all that the next one needs may come.
-            ends = window.needs.reshape(self.tiles, -1).max(1)
-            freed = window.frees.reshape(self.tiles, -1)[:, -1]
-            span = np.append(ends[1:], ends[0] + beats) - np.append(0, freed[:-1])
-            most = max(most, int(span.max()))
-        return max(window.extent[0], math.ceil(most / window.row_beats))
+        # Groups between the first and the last one neither need nor free any.
+        return _rows_held(dataclasses.replace(self, passes=min(self.passes, 2)))
 
     @property
     def words(self) -> int:
@@ -105,6 +93,23 @@ class Tiling:
         """The input of an operator whose passes have so many steps."""
         return Input(beats=self.window.stream.beats, needs=self.needs, frees=self.frees,
                      places=self.words, entry=1, release=steps + TileReader.release)
+
+
+@functools.lru_cache(maxsize=4096)
+def _rows_held(tiling: Tiling) -> int:
+    tiling = dataclasses.replace(tiling)  # its own is kept: without what is worked out here
+    window, beats = tiling.window, tiling.window.stream.beats
+    gap = np.append(tiling.needs[1:], window.needs[0] + beats) - np.concatenate(
+        [[tiling.frees[-1] - beats], tiling.frees[:-1]])
+    # A pixel's places are free, and its data there, cycles later.
+    most = int(gap.max()) + (4 * window.groups if len(tiling.needs) > 1 else 0)
+    if tiling.overlap and tiling.passes > 1:
+        # From the start of a tile on, all that the next one needs may come.
+        ends = window.needs.reshape(tiling.tiles, -1).max(1)
+        freed = window.frees.reshape(tiling.tiles, -1)[:, -1]
+        span = np.append(ends[1:], ends[0] + beats) - np.append(0, freed[:-1])
+        most = max(most, int(span.max()))
+    return max(window.extent[0], math.ceil(most / window.row_beats))
 
 
 @dataclasses.dataclass(kw_only=True)

@@ -11,7 +11,8 @@ from amaranth import *
 from ..operator import FeatureMap, Input, StreamShape
 
 
-__all__ = ["Window", "constants_shape", "delayed", "fewest_for_each", "stepwise"]
+__all__ = ["Window", "constants_shape", "delayed", "fewest_for_each", "shared_window",
+           "stepwise"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -77,7 +78,7 @@ class Window:
             raise ValueError(f"Pixels of a beat must divide the {self.input.columns!r} columns, "
                              f"and be at most those of the part, not {self.pixels!r}")
 
-    @property
+    @functools.cached_property
     def stream(self) -> StreamShape:
         """How the map comes in."""
         return StreamShape(map=self.input, lanes=self.lanes, pixels=self.pixels)
@@ -87,30 +88,30 @@ class Window:
         """Beats of a row."""
         return self.input.columns // self.pixels * self.groups
 
-    @property
+    @functools.cached_property
     def padded(self) -> tuple[int, int]:
         """Rows and columns with padding."""
         top, left, bottom, right = self.padding
         return self.input.rows + top + bottom, self.input.columns + left + right
 
-    @property
+    @functools.cached_property
     def extent(self) -> tuple[int, int]:
         """Rows and columns from the kernel's first to its last."""
         return ((self.kernel[0] - 1) * self.dilations[0] + 1,
                 (self.kernel[1] - 1) * self.dilations[1] + 1)
 
-    @property
+    @functools.cached_property
     def positions(self) -> tuple[int, int]:
         """Rows and columns of the output."""
         return ((self.padded[0] - self.extent[0]) // self.strides[0] + 1,
                 (self.padded[1] - self.extent[1]) // self.strides[1] + 1)
 
-    @property
+    @functools.cached_property
     def groups(self) -> int:
         """Beats of a pixel."""
         return math.ceil(self.input.channels / self.lanes)
 
-    @property
+    @functools.cached_property
     def parts(self) -> tuple[int, int]:
         """Parts of the kernel, in rows and columns."""
         return (math.ceil(self.kernel[0] / self.part[0]),
@@ -204,6 +205,10 @@ class Window:
         return Input(beats=self.stream.beats, needs=self.needs.repeat(passes),
                      frees=frees, places=self.rows_held * self.row_beats, entry=1,
                      release=steps + self.release)
+
+
+# Foldings that differ in something else have the same window, and what is worked out of it, too.
+shared_window = functools.lru_cache(maxsize=1024)(Window)
 
 
 @functools.lru_cache(maxsize=4096)
