@@ -242,8 +242,9 @@ class Decider:
             return self._paced(alternatives[0], times, bounds)
         best, chosen = NOTHING, None
         for selections in alternatives:
-            real = [dataclasses.replace(each, interval=self._measure(n, each).interval)
-                    for n, each in enumerate(selections)]
+            measured = at_once(self._measure, range(len(selections)), selections)
+            real = [dataclasses.replace(each, interval=timing.interval)
+                    for each, timing in zip(selections, measured, strict=True)]
             try:
                 held = self._paced(real, times, bounds)
             except Infeasible:

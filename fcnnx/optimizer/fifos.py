@@ -11,7 +11,7 @@ from .events import form
 from .timing import EngineTiming, Solver, most_frames, simulate
 
 
-__all__ = ["Places", "ample_places", "size_queues"]
+__all__ = ["Places", "ample_places", "size_queues", "with_ample_queues"]
 
 
 LEAST_FRAMES = 4
@@ -20,7 +20,8 @@ LARGE = 500_000  # beats of a frame on all streams, with which each try takes a 
 Places = Mapping[str, tuple[int, ...]]
 
 
-def size_queues(make: Callable[[Places], Engine]) -> tuple[Engine, EngineTiming]:
+def size_queues(make: Callable[[Places], Engine],
+                ideal: Solver | None = None) -> tuple[Engine, EngineTiming]:
     """The engine with the shortest queues that cost neither interval nor latency.
 
     Each branch is bisected in turn, to a place, all others finite: timing is monotone in every
@@ -31,19 +32,18 @@ def size_queues(make: Callable[[Places], Engine]) -> tuple[Engine, EngineTiming]
     ----------
     make : function
         The engine with these depths of the branches' queues, by the name of a fork.
+    ideal : :class:`Solver` or None
+        As :func:`with_ample_queues` gives it, where that has been asked for.
 
     Returns
     -------
     The engine, and its timing.
     """
+    ideal = ideal or with_ample_queues(make)
     shortest = make({})
     ample = ample_places(shortest)
-    ports = _ports(shortest)
     if not ample:
-        return shortest, simulate(shortest, kept=ports)
-    ideal = Solver(make(ample), frames=most_frames(shortest), kept=ports)
-    while ideal.solved < LEAST_FRAMES or not (ideal.repeats or ideal.solved == ideal.frames):
-        ideal.solve_frame()
+        return ideal.engine, ideal.result()
     search = _Search(make, ample, ideal)
     search.shorten(_held(make(ample), ideal.interval))
     beats = sum(shortest.shape(source).beats for source in shortest.sources)
@@ -51,6 +51,18 @@ def size_queues(make: Callable[[Places], Engine]) -> tuple[Engine, EngineTiming]
         for branch in range(len(depths)):
             search.bisect(name, branch)
     return search.solver.engine, search.solver.result()
+
+
+def with_ample_queues(make: Callable[[Places], Engine]) -> Solver:
+    """The engine with queues in which nothing waits, solved until it repeats itself."""
+    engine = make({})
+    if ample := ample_places(engine):
+        engine = make(ample)
+    solver = Solver(engine, frames=most_frames(engine), kept=_ports(engine))
+    least = LEAST_FRAMES if ample else 2
+    while solver.solved < least or not (solver.repeats or solver.solved == solver.frames):
+        solver.solve_frame()
+    return solver
 
 
 def ample_places(engine: Engine) -> Places:

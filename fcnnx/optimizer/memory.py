@@ -25,6 +25,7 @@ from fcnnx.memory import MemoryTiming
 from fcnnx.schedule import StreamSchedule
 
 from .bounds import Infeasible
+from .concurrency import at_once
 from .demands import Demand, burst_words, engine_demand
 from .schedule import Schedule, in_turn, solve
 from .timing import EngineTiming, simulate
@@ -133,8 +134,7 @@ def plan_memory(engines: Sequence[Engine], timings: Sequence[EngineTiming], memo
                           engines=tuple(paced))
     factor = 1.0
     for _ in range(GROWTHS):
-        paced = [_paced(engine, math.ceil(factor * pace), ours) for engine, pace, ours
-                 in zip(engines, least, crossings, strict=True)]
+        paced = at_once(_paced, engines, [math.ceil(factor * pace) for pace in least], crossings)
         _keep_targets(paced, most)
         try:
             schedule = _fewest_ports(memory, [*_demands(paced, crossings, axi), *loads])

@@ -20,13 +20,13 @@ from .choice import Chooser, Selection
 from .concurrency import at_once
 from .decision import POLICIES, Decider, Decision
 from .evidence import Evidence, evidence
-from .fifos import Places, ample_places, size_queues
+from .fifos import Places, size_queues, with_ample_queues
 from .folding import engine_resources
 from .memory import POLICIES as SCHEDULES
 from .memory import MemoryPlan, plan_memory, spread
 from .partition import OBJECTIVES
 from .targets import Target, merge_targets
-from .timing import EngineTiming, simulate
+from .timing import EngineTiming
 
 
 __all__ = ["check_io", "plan"]
@@ -270,22 +270,16 @@ def _finish(chooser: Chooser, selection: Selection) -> _Finished:
     def even(places: Places) -> Engine:
         return spread(uneven(places), selection.interval)
 
-    engine, timing = size_queues(even if _costs_nothing(even, uneven, selection) else uneven)
+    sized = None
+    if even({}) != uneven({}):
+        ideal = with_ample_queues(even)
+        interval = ideal.result().interval_cycles
+        if (interval <= selection.interval
+                or interval <= with_ample_queues(uneven).result().interval_cycles):
+            sized = size_queues(even, ideal)
+    engine, timing = sized or size_queues(uneven)
     return _Finished(engine=engine, timing=timing,
                      resources=engine_resources(engine, chooser.device))
-
-
-def _costs_nothing(even: Callable[[Places], Engine], uneven: Callable[[Places], Engine],
-                   selection: Selection) -> bool:
-    """Whether an engine that runs evenly, if that is another, keeps to the interval that it has
-    anyway, queues at joins ample."""
-    shortest = uneven({})
-    if even({}) == shortest:
-        return False
-    ample = ample_places(shortest)
-    interval = simulate(even(ample), kept=()).interval_cycles
-    return (interval <= selection.interval
-            or interval <= simulate(uneven(ample), kept=()).interval_cycles)
 
 
 def _crowded(finished: Sequence[_Finished], memory: Resources, device: Device) -> tuple[str, ...]:
