@@ -484,7 +484,9 @@ def test_frames_cross_the_memory_by_default(fcnnx, in_memory):
     code, _, _ = fcnnx("simulate", place, "--frames", 50)
     assert code == 0
     predicted = report["networks"]["small"]
-    measured = json.loads((place / "simulation.json").read_text())["networks"]["small"]
+    simulation = json.loads((place / "simulation.json").read_text())
+    assert json.loads((place / "report.json").read_text())["simulation"] == simulation
+    measured = simulation["networks"]["small"]
     assert measured["mismatches"] == 0
     # Frames are shorter than the memory's latency: only with buffers enough do they never wait.
     assert measured["starved_cycles"] == 0

@@ -2,19 +2,28 @@
 
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fcnnx import folder
 from fcnnx.errors import BadInput, Problem
 
-from .measured import with_measurements
+from .measured import CYCLES, with_measurements
+from .numbers import KINDS
 
 
 __all__ = ["PAGE", "REPORT", "SIMULATION", "SYNTHESIS", "refresh", "texts"]
 
 REPORT, PAGE = "report.json", "report.html"
 SIMULATION, SYNTHESIS = "simulation.json", "synthesis.json"
+
+# What pages show of a simulation, of each network and stream in it, and of a synthesis.
+RUN = ("simulator", "seconds", "cycles", "networks", "memory")
+NETWORK = ("values", "mismatches", "starved_cycles", "longest_latency_cycles", *CYCLES)
+MEMORY = ("bytes", "utilisation", "steady_utilisation", "underruns", "sampled_from",
+          "sample_cycles", "streams")
+STREAM = ("name", "port", "least", "greatest", "samples")
+COUNTED = ("tool", "target", "seconds", "fmax_mhz", *KINDS)
 
 
 def texts(report: dict[str, Any]) -> dict[str, str]:
@@ -37,6 +46,8 @@ def texts(report: dict[str, Any]) -> dict[str, str]:
 def refresh(build: pathlib.Path) -> dict[str, Any]:
     """Write the reports anew, with what simulation.json and synthesis.json say; gives report.json.
 
+    One of the two that another version of fcnnx wrote counts as none.
+
     Raises
     ------
     BadInput
@@ -47,7 +58,10 @@ def refresh(build: pathlib.Path) -> dict[str, Any]:
     if not _is_of_this_version(planned):
         raise BadInput(Problem(where=str(build / REPORT), reason="The report is of an older "
                                "version of fcnnx.", remedy="Build it again with --force."))
-    report = with_measurements(planned, _read(build / SIMULATION), _read(build / SYNTHESIS))
+    simulation, synthesis = _read(build / SIMULATION), _read(build / SYNTHESIS)
+    report = with_measurements(
+        planned, simulation if _is_simulation(simulation, planned) else None,
+        synthesis if _has(synthesis, COUNTED) else None)
     folder.rewrite(build, texts(report))
     return report
 
@@ -60,8 +74,25 @@ def _is_of_this_version(planned: Mapping[str, Any]) -> bool:
     return all({"level", "stripes"} <= set(stream) for port in ports for stream in port["streams"])
 
 
-def _read(path: pathlib.Path) -> dict[str, Any] | None:
+def _is_simulation(found: Any, planned: Mapping[str, Any]) -> bool:
+    """Whether it has what pages show today, of the networks that are planned."""
+    if not _has(found, RUN) or not _has(found["networks"], planned["networks"]):
+        return False
+    if not all(_has(found["networks"][name], NETWORK) for name in planned["networks"]):
+        return False
+    if not planned["schedule"]:
+        return _has(found["memory"], ("underruns",))
+    return _has(found["memory"], MEMORY) and all(
+        _has(stream, STREAM) for stream in found["memory"]["streams"])
+
+
+def _has(found: Any, keys: Iterable[str]) -> bool:
+    return isinstance(found, dict) and set(keys) <= set(found)
+
+
+def _read(path: pathlib.Path) -> Any:
+    """What a JSON file says; None where there is none, or it cannot be read."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):
         return None

@@ -168,7 +168,7 @@ def _simulated(report: Report) -> dict[tuple[int, str], Mapping[str, Any]]:
     """What was seen of each stream, by port and name."""
     simulation = report["simulation"]
     return {(each["port"], each["name"]): each
-            for each in (simulation["memory"].get("streams", ()) if simulation else ())}
+            for each in (simulation["memory"]["streams"] if simulation else ())}
 
 
 def _level(stream: Mapping[str, Any],

@@ -119,6 +119,20 @@ def simulation():
 
 
 @pytest.fixture
+def simulated(simulation):
+    """The same, of networks that reach a memory."""
+    streams = [{"name": name, "port": port, "direction": direction, "bytes": 8, "least": least,
+                "greatest": least + 30, "samples": samples} for port, name, direction, least,
+               samples in ((0, "a x <0>", "read", 50, [60, 60, 51, 60]),
+                           (0, "b y", "write", 0, [0, 8, 0, 0]), (0, "b load", "read", 0, []),
+                           (1, "b x", "read", 3, [9, 8, 7, 3]))]
+    simulation["memory"] = {"bytes": 61725, "busy_cycles": 7716, "utilisation": 0.35,
+                            "steady_utilisation": 0.39, "underruns": 0, "sampled_from": 4000,
+                            "sample_cycles": 20, "streams": streams}
+    return simulation
+
+
+@pytest.fixture
 def synthesis():
     return {"tool": "Yosys 0.70", "target": "XC7Z020", "plan": "0123", "seconds": 7.0, "dsp": 42,
             "bram18": 12, "uram": 0, "lut": 4000, "ff": 4108, "predicted": {}, "modules": {},

@@ -1,5 +1,6 @@
 """report.html: what it shows is what report.json says, and it needs nothing else."""
 
+import copy
 import re
 import sys
 from html.parser import HTMLParser
@@ -224,6 +225,46 @@ def test_refresh_of_an_older_report(made, planned):
     (made / REPORT).write_text(folder.json_text(planned))
     with pytest.raises(BadInput, match="older version of fcnnx"):
         refresh(made)
+
+
+def without(found, *path):
+    """A copy of what a file holds, but for one key."""
+    found = copy.deepcopy(found)
+    *outer, last = path
+    inner = found
+    for key in outer:
+        inner = inner[key]
+    del inner[last]
+    return found
+
+
+def test_simulation_of_another_version(made, with_memory, simulated):
+    """It counts as none, whatever is missing."""
+    (made / REPORT).write_text(folder.json_text(with_measurements(with_memory, None, None)))
+    folder.write_json(made / SIMULATION, simulated)
+    assert refresh(made)["simulation"] == simulated
+    for path in (("networks", "b", "starved_cycles"), ("memory", "steady_utilisation"),
+                 ("memory", "streams", 0, "least")):
+        folder.write_json(made / SIMULATION, without(simulated, *path))
+        assert refresh(made)["simulation"] is None
+
+
+def test_simulation_of_other_networks(made, simulation):
+    folder.write_json(made / SIMULATION, without(simulation, "networks", "a"))
+    assert refresh(made)["simulation"] is None
+
+
+@pytest.mark.parametrize("text", ["[]", '{"networks": []'])
+def test_measurements_that_are_none(made, text):
+    for name in (SIMULATION, SYNTHESIS):
+        (made / name).write_text(text)
+    report = refresh(made)
+    assert (report["simulation"], report["synthesis"]) == (None, None)
+
+
+def test_synthesis_of_another_version(made, synthesis):
+    folder.write_json(made / SYNTHESIS, without(synthesis, "fmax_mhz"))
+    assert refresh(made)["synthesis"] is None
 
 
 def test_a_disk_that_is_full(made, simulation, monkeypatch):
