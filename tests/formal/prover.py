@@ -22,7 +22,7 @@ from amaranth.back import rtlil
 from amaranth.lib import wiring
 
 
-__all__ = ["Verdict", "decide", "mutation"]
+__all__ = ["PROOF", "SCRIPT", "Verdict", "circuit", "decide", "mutation"]
 
 
 SCRIPT = """\
@@ -47,6 +47,8 @@ simplemap
 aigmap
 write_aiger -I -B -zinit top.aig
 """
+PROOF = ("read_aiger top.aig; fold; strash; scleanup; scorr; dc2; scorr; print_stats; "
+         "pdr -T {timeout}; print_status; iprove")
 # Yosys ends its process where it finds an error.
 YOSYS = """\
 import sys
@@ -79,6 +81,11 @@ class Verdict:
     seconds: float
 
 
+def circuit(harness: wiring.Component) -> str:
+    """A harness as Yosys reads it."""
+    return rtlil.convert(harness, name="top", emit_src=False)
+
+
 def decide(harness: wiring.Component, *, timeout: int = 60) -> Verdict:
     """Prove or refute all that a harness asserts.
 
@@ -91,16 +98,17 @@ def decide(harness: wiring.Component, *, timeout: int = 60) -> Verdict:
     start = _processor_seconds()
     with tempfile.TemporaryDirectory(prefix="fcnnx-") as name:
         folder = Path(name)
-        (folder / "top.il").write_text(rtlil.convert(harness, name="top", emit_src=False))
+        (folder / "top.il").write_text(circuit(harness))
         (folder / "script.ys").write_text(SCRIPT)
         _run([sys.executable, "-P", "-c", YOSYS, "script.ys"], folder)
-        said = _run([str(ABC), "-c", "read_aiger top.aig; fold; strash; scleanup; scorr; dc2; "
-                     f"scorr; print_stats; pdr -T {timeout}; print_status"], folder)
+        said = _run([str(ABC), "-c", PROOF.format(timeout=timeout)], folder)
     sizes = re.search(r"lat = +(\d+) +and = +(\d+)", said)
     status = re.search(r"Status = +(-?\d+) +Frames = +(-?\d+)", said)
     assert sizes, said
     assert status, said
     result = {"1": "proved", "0": "refuted"}.get(status[1], "unknown")
+    if sizes[1] == "0" and re.search(r"^UNSATISFIABLE", said, re.MULTILINE):
+        result = "proved"  # by scorr alone: it left no registers, and pdr says nothing then
     depth = re.search(r"was asserted in frame (\d+)", said)
     return Verdict(result=result, depth=int(depth[1]) + 1 if depth else None,
                    registers=int(sizes[1]), gates=int(sizes[2]),

@@ -4,15 +4,17 @@ import pytest
 from ports import ReadHarness, WalkHarness, WriteHarness
 from properties import BufferHarness, QueueHarness, SchedulerHarness, TurnsHarness
 from prover import decide, mutation
+from stripes import MergeHarness, SplitHarness
 
 from fcnnx.hdl import streams
-from fcnnx.hdl.memory import arbiter, channel, reader, scheduler, writer
+from fcnnx.hdl.memory import arbiter, channel, reader, scheduler, stripes, writer
 from fcnnx.hdl.operators import plumbing
 
 
 PORT = {"bursts": (2, 2), "places": (2, 2), "outstanding": 2, "table": (0, 1)}
 SEVERAL = {"bursts": (2, 1), "places": (3, 2), "outstanding": 3, "table": (0, 1)}
 TABLE = {"table": (0, 1, 0, 2)}
+STRIPES = {"burst": 2, "words": 10, "stripes": 3}
 
 
 @pytest.mark.parametrize(("harness", "sizes"), [
@@ -25,6 +27,10 @@ TABLE = {"table": (0, 1, 0, 2)}
     (WalkHarness, {"burst": 64, "stride": 3}),
     (ReadHarness, PORT),
     (WriteHarness, PORT),
+    (MergeHarness, STRIPES),
+    (SplitHarness, STRIPES),
+    (MergeHarness, {"burst": 4, "words": 8, "stripes": 2}),
+    (SplitHarness, {"burst": 4, "words": 8, "stripes": 2}),
 ])
 def test_proved(harness, sizes):
     assert decide(harness(**sizes), timeout=300).result == "proved"
@@ -53,6 +59,14 @@ def test_proved(harness, sizes):
      "beyond >= 0", "beyond >= -1"),
     (WriteHarness, {**SEVERAL, "aspect": "words"}, writer,
      "words.o.ready.eq(side.wready)", "words.o.ready.eq(1)"),
+    (MergeHarness, STRIPES, stripes,
+     "port.ready.eq(self.o.ready & chosen[k])", "port.ready.eq(chosen[k])"),
+    (MergeHarness, STRIPES, stripes,
+     "number == words // burst - 1", "number == words // burst - 2"),
+    (SplitHarness, STRIPES, stripes,
+     "self.i.valid & self.i.ready, burst", "self.i.valid, burst"),
+    (SplitHarness, STRIPES, stripes,
+     "last = word == burst - 1", "last = word == burst - 2"),
 ])
 def test_refuted(harness, sizes, module, old, new):
     with mutation(module, old, new):
