@@ -3,7 +3,7 @@ whole check of a port."""
 
 import dataclasses
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 
 import numpy as np
 from amaranth import *
@@ -13,11 +13,11 @@ from .axi import BOUNDARY, Axi
 from .port import MemoryPort, PortController
 
 
-__all__ = ["MemoryModel", "PortRun", "Rules", "run_port"]
+__all__ = ["DECERR", "EXOKAY", "SLVERR", "MemoryModel", "PortRun", "Rules", "run_port"]
 
 
 Cycle = Mapping[str, int]  # the values of a port's signals in one cycle
-SLVERR, DECERR = 2, 3
+EXOKAY, SLVERR, DECERR = 1, 2, 3
 
 
 class MemoryModel:
@@ -32,17 +32,20 @@ class MemoryModel:
         Delays, gaps and refusals are random ones; without it takes and gives in every cycle.
     latency : :class:`int`
         Cycles from a request to its first word, or from its last word to the response, at least.
-    refused : :class:`range`
-        Addresses of bytes that are answered by SLVERR.
+    refused : container of :class:`int`
+        Addresses of words that are read, and of bursts that are written, with a response of their
+        own.
+    response : :class:`int`
+        Which, SLVERR unless told otherwise; the data are the same.
     """
 
     def __init__(self, axi: Axi, *, size: int, seed: int | None = None, latency: int = 5,
-                 refused: range = range(0)):
+                 refused: Container[int] = (), response: int = SLVERR):
         self.bytes = np.random.default_rng(9).integers(0, 256, size, dtype=np.uint8)
         self._axi = axi
         self._rng = None if seed is None else np.random.default_rng(seed)
         self._latency = latency
-        self._refused = refused
+        self._refused, self._response = refused, response
         self._reads: deque = deque()  # address, first cycle, whether it is the last
         self._asked: deque = deque()  # address and words of what will be written
         self._words: deque = deque()
@@ -68,7 +71,7 @@ class MemoryModel:
                 self._held.get("r") or self._sometimes(0.8)):
             self._held["r"] = 1
             values |= {"rvalid": 1, "rdata": self.word(address[0]), "rlast": address[2],
-                       "rresp": SLVERR * (address[0] in self._refused)}
+                       "rresp": self._response * (address[0] in self._refused)}
         if self._answers and self._answers[0][1] <= cycle and (
                 self._held.get("b") or self._sometimes(0.6)):
             self._held["b"] = 1
@@ -97,7 +100,8 @@ class MemoryModel:
             address, words = self._asked.popleft()
             data = b"".join(self._words.popleft().to_bytes(size, "little") for _ in range(words))
             self.bytes[address:address + len(data)] = np.frombuffer(data, np.uint8)
-            self._answers.append((SLVERR * (address in self._refused), cycle + self._delay()))
+            self._answers.append((self._response * (address in self._refused),
+                                  cycle + self._delay()))
 
 
 class Rules:

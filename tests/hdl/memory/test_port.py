@@ -7,7 +7,7 @@ import pytest
 
 from fcnnx.hdl.memory.axi import Axi
 from fcnnx.hdl.memory.port import MemoryPort, MemoryStream
-from fcnnx.hdl.memory.testing import MemoryModel, run_port
+from fcnnx.hdl.memory.testing import DECERR, EXOKAY, SLVERR, MemoryModel, run_port
 
 
 FRAMES = 3
@@ -140,6 +140,70 @@ def test_errors_are_told_and_nothing_is_lost(table):
     assert [response for _, response in run.errors[0]] == [2] * 4
     assert [response for _, response in run.errors[1]] == [2, 2]
     assert run.errors[2] == []
+
+
+ANSWERED = (("read", 4, 12), ("write", 2, 6), ("read", 2, 4), ("write", 4, 8), ("read", 1, 2))
+FAULTY = {0: 3, 1: 5}  # streams that errors come to, and the bursts of their commands
+
+
+def answers(spec, run):
+    """The cycle of each response by what it answers: the address of a word that was read, or of a
+    burst that was written."""
+    words = [run.seen[cycle]["araddr"] + spec.axi.word_bytes * k for cycle in run.transfers("ar")
+             for k in range(run.seen[cycle]["arlen"] + 1)]
+    bursts = [run.seen[cycle]["awaddr"] for cycle in run.transfers("aw")]
+    return dict(zip(words, run.transfers("r"), strict=True)) | dict(
+        zip(bursts, run.transfers("b"), strict=True))
+
+
+def without_responses(run):
+    """All that a port did in each cycle, but what was said of responses."""
+    return [{name: value for name, value in seen.items()
+             if name not in ("rresp", "bresp") and not name.startswith("error")}
+            for seen in run.seen]
+
+
+@pytest.mark.parametrize(("table", "seed"), [((0, 1, 2, 3, 4), 7), ((), 8)])
+def test_an_error_on_any_beat(table, seed):
+    """The first command of a stream has one on its first response, the next on its second, and so
+    on to the last; nothing else differs from a run without errors in any cycle."""
+    spec = port(64, ANSWERED, table=table, outstanding=24)
+    commands, refused, last, words = [], [], [], {}
+    rng = np.random.default_rng(6)
+    for number, each in enumerate(spec.streams):
+        bursts = FAULTY.get(number, 3)
+        count = bursts * each.burst if each.is_read else bursts  # responses of a command
+        step = bursts * each.burst * spec.axi.word_bytes // count
+        starts = [REGION * number + 256 * k for k in range(count)]
+        commands.append([(start, bursts) for start in starts])
+        refused.append([start + step * k for k, start in enumerate(starts)]
+                       if number in FAULTY else [])
+        last.append([start + step * (count - 1) for start in starts])
+        if not each.is_read:
+            words[number] = rng.integers(0, 1 << 63, count * bursts * each.burst).tolist()
+    pattern = rng.random((len(ANSWERED), 997)) < 0.4
+
+    def stalls(number, cycle):
+        return bool(pattern[number, cycle % 997])
+
+    def run(response):
+        memory = MemoryModel(spec.axi, size=5 * REGION, seed=seed, response=response,
+                             refused={address for each in refused for address in each})
+        found = run_port(spec, memory, commands, words, offers=stalls, takes=stalls)
+        check(spec, found, memory, commands, words)
+        return found
+
+    good = run(EXOKAY)
+    assert not any(good.errors)
+    for response in (SLVERR, DECERR):
+        found = run(response)
+        told = {address: cycle + spec.answer_latency
+                for address, cycle in answers(spec, found).items()}
+        for number in range(len(ANSWERED)):
+            assert found.errors[number] == [
+                (told[address], response) for address in refused[number]]
+            assert found.done[number] == [told[address] for address in last[number]]
+        assert without_responses(found) == without_responses(good)
 
 
 def test_bursts_end_at_the_boundary():
