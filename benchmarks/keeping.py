@@ -14,7 +14,7 @@ from typing import Any
 from fcnnx.cosim.cache import digest
 
 
-__all__ = ["ROOT", "Figures", "Record", "Stale", "digest_of_folder", "digest_of_sources",
+__all__ = ["KEPT", "ROOT", "Figures", "Record", "Stale", "digest_of_folder", "digest_of_sources",
            "fcnnx", "read"]
 
 HERE = pathlib.Path(__file__).resolve().parent
