@@ -26,14 +26,16 @@ PORTS = (
     {"bursts": (1, 1), "places": (2, 2), "outstanding": 2},
     {"bursts": (2, 2), "places": (4, 3), "outstanding": 4},
 )
+LARGE = {"bursts": (4, 4), "places": (8, 8), "outstanding": 8}
 Sizes = dict[str, Any]
 CASES: tuple[tuple[type[Harness], Sizes], ...] = (
     *((QueueHarness, {"places": places, "stages": stages})
       for places, stages in ((3, 0), (4, 1), (6, 2), (8, 3))),
     *((BufferHarness, {"places": places}) for places in (4, 8)),
     *((SchedulerHarness, {"table": table})
-      for table in ((0, 1, 0, 2), (0, 1, 2, 0, 3, 3, 0, 1, 4, 0, 2, 1))),
-    *((TurnsHarness, {"count": count}) for count in (3, 8)),
+      for table in ((0, 1, 0, 2), (0, 1, 2, 0, 3, 3, 0, 1, 4, 0, 2, 1),
+                    (0, 1, 2, 0, 3, 4, 0, 5, 6, 0, 7, 1) * 2)),
+    *((TurnsHarness, {"count": count}) for count in (3, 8, 16)),
     *((WalkHarness, {"burst": burst, "bits": bits}) for burst, bits in ((256, 2), (64, 4))),
     *((kind, {"burst": burst, "words": words, "stripes": stripes})
       for burst, words, stripes in ((1, 7, 4), (4, 20, 2), (2, 12, 3), (8, 88, 4), (16, 208, 4))
@@ -41,6 +43,8 @@ CASES: tuple[tuple[type[Harness], Sizes], ...] = (
     *((kind, {**sizes, "table": table, "aspect": aspect}) for sizes in PORTS
       for table in ((0, 1), ()) for kind in (ReadHarness, WriteHarness)
       for aspect in ("requests", "places", "errors", "words")),
+    *((kind, {**LARGE, "table": table, "aspect": aspect}) for table in ((0, 1), ())
+      for kind in (ReadHarness, WriteHarness) for aspect in ("requests", "errors")),
 )
 
 
