@@ -19,8 +19,9 @@ from keeping import ROOT, Figures, Record, digest_of_folder, digest_of_sources, 
 __all__ = ["ABLATIONS", "POLICIES", "Contention", "Point", "contention", "points"]
 
 POLICIES = {"joint": ("joint", "cyclic"), "unaware": ("unaware", "round-robin")}
-# What tells the parts of the difference: the joint plan served in turn, without its pace.
-ABLATIONS = {"joint in turn": ("joint", "round-robin")}
+# What tells the parts of the difference: the joint plan's foldings and placement of weights, served
+# in turn and without a pace; and the other plan's, held apart and served by tables.
+ABLATIONS = {"joint in turn": ("joint", "round-robin"), "unaware by tables": ("unaware", "cyclic")}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -9,11 +9,12 @@ from .memories import DualPortMemory
 from .streams import OutputQueue
 
 
-__all__ = ["DeepQueue", "queue_kind"]
+__all__ = ["DeepQueue", "queue_kind", "word_queue_kind"]
 
 
 # As many as let the memory be read in every cycle.
 _NEAR_PLACES = DualPortMemory.latency + OutputQueue.latency + OutputQueue.back
+SHALLOW = 128  # words of a memory's port, of which block RAM would take two or more for their width
 
 
 class DeepQueue(wiring.Component):
@@ -83,3 +84,9 @@ def queue_kind(width: int, places: int) -> type[OutputQueue] | type[DeepQueue]:
     """What a queue of so many bits and places is made of."""
     deep = DualPortMemory.style(width=width, depth=places) == "block"
     return DeepQueue if deep else OutputQueue
+
+
+def word_queue_kind(width: int, places: int) -> type[OutputQueue] | type[DeepQueue]:
+    """What a queue of a memory port's words is made of: there are many of them, of a few bursts
+    each, and each would leave most of its block RAM empty."""
+    return OutputQueue if places <= SHALLOW else queue_kind(width, places)

@@ -56,6 +56,9 @@ class FrameStream:
         The memory port, and which of its streams.
     offset : :class:`int`
         Bytes from the base address of the weights.
+    spread : :class:`int`
+        Cycles over which the beats of an input's frame pass (:class:`FrameGate`); 0 where they pass
+        as they come.
     """
 
     stream: str
@@ -64,6 +67,7 @@ class FrameStream:
     port: int
     number: int
     offset: int = 0
+    spread: int = 0
 
     def __post_init__(self) -> None:
         if self.kind not in ("input", "output", "weights", "load"):
@@ -236,7 +240,7 @@ class MemorySystem:
                     parts.append(self._stripes_cost(each))
                 if each.kind == "input":
                     parts.append(FrameGate.cost(shapes[each.stream], pace=memory.pace,
-                                                device=device))
+                                                spread=each.spread, device=device))
         return sum(parts, Resources())
 
     def _stripes_cost(self, each: FrameStream) -> Resources:
@@ -398,7 +402,8 @@ class MemorySide(wiring.Component):
                 m.d.comb += [one.eq(_waits(out.ready & ~out.valid, words, several))
                              for one in starved]
                 continue
-            m.submodules[f"gate_{number}_{place}"] = gate = FrameGate(shape, pace=memory.pace)
+            m.submodules[f"gate_{number}_{place}"] = gate = FrameGate(
+                shape, pace=memory.pace, spread=each.spread)
             connect_streams(m, name, unpacker.o, gate.i)
             connect_streams(m, name, gate.o, out)
             m.d.comb += [gate.open.eq(controller.gate),

@@ -31,6 +31,7 @@ HARNESS = Path(__file__).with_name("system.cpp")
 PARTS = [Path(__file__).with_name(name) for name in ("dram.h", "levels.h")]
 WATCH = "watch.vlt"
 BASE = 1 << 28  # address of the memory
+FRAMES_IN_ENGINE = 8  # at most, before the first is out
 NOWHERE: Mapping[str, tuple[int, int]] = {}
 AXI_NAMES = ("araddr", "arlen", "arsize", "arburst", "arvalid", "arready", "rdata", "rresp",
              "rlast", "rvalid", "rready", "awaddr", "awlen", "awsize", "awburst", "awvalid",
@@ -214,7 +215,8 @@ def run_with_memory(folder: Path, accelerator: Accelerator,
     rtl = Path(folder).absolute() / "rtl"
     program = _compile(sorted(rtl.glob("*.v")), accelerator, waves=waves is not None,
                        progress=progress)
-    patience += _loading_cycles(_memory(accelerator), timing)
+    patience += (_loading_cycles(_memory(accelerator), timing)
+                 + _first_frame_cycles(_memory(accelerator), timing))
     with tempfile.TemporaryDirectory(prefix="fcnnx-") as name:
         work = Path(name)
         host = _Host(accelerator, timing, work)
@@ -239,6 +241,14 @@ def _loading_cycles(memory: MemorySystem, timing: MemoryTiming) -> int:
             total += each.words / burst * (len(port.table) + len(port.streams)
                                            + burst / timing.share)
     return math.ceil(total / (1 - timing.refresh_share))
+
+
+def _first_frame_cycles(memory: MemorySystem, timing: MemoryTiming) -> int:
+    """Cycles in which a frame of every network is surely out, with the memory shared alike: several
+    frames are in an engine at once."""
+    slowest = max(max(engine.pace, sum(each.words for each in engine.streams)
+                      * len(memory.engines) / timing.derated) for engine in memory.engines)
+    return math.ceil(FRAMES_IN_ENGINE * slowest)
 
 
 def _compile(sources: Sequence[Path], accelerator: Accelerator, *, waves: bool,

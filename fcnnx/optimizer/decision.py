@@ -13,7 +13,16 @@ from .choice import Chooser, Selection
 from .concurrency import at_once
 from .fifos import ample_places
 from .memory import USABLE
-from .pareto import ANY, fastest, front, lower_latency, prices_of, smallest
+from .pareto import (
+    ANY,
+    fastest,
+    front,
+    lower_latency,
+    paced,
+    prices_of,
+    smallest,
+    undominated,
+)
 from .partition import Option, combine
 from .targets import Target
 from .timing import simulate
@@ -83,6 +92,11 @@ class Decider:
         self._objective, self._clock, self._progress = objective, clock_mhz, progress
         self._weights = [target.weight or 1.0 for target in targets]
         self._measurements: dict[tuple[int, bytes, int], _Measured] = {}
+        # Of the networks alone, with what the first decision had: by it progress is measured, and
+        # it is the same however little is left later.
+        self._times: tuple[int, ...] = ()
+        # Of each network, from one decision to the next.
+        self._known: list[list[Selection]] = [[] for _ in choosers]
         self._memory = choosers[0].memory
         self._shared = policy == "joint"
         # As schedules count: with a surplus.
@@ -108,7 +122,8 @@ class Decider:
         alone = at_once(self._alone, numbers, [room for _ in numbers])
         at_once(self._measure, numbers, alone)
         alone = [self._meeting(n, alone[n], room, budget) for n in numbers]
-        times = tuple(self._measure(n, alone[n]).interval for n in numbers)
+        times = self._times = self._times or tuple(
+            self._measure(n, alone[n]).interval for n in numbers)
         if single and self._objective != "resources":
             return Decision(selections=tuple(alone), alone=times, gap=0.0)
         return self._share(alone, times, room)
@@ -199,7 +214,7 @@ class Decider:
                room: Resources) -> Decision:
         """The exact combination, tightened until every target is met by the recurrence."""
         bounds = [target.most_cycles(self._clock) or ANY for target in self._targets]
-        fronts = at_once(self._front, self._choosers, alone, [room for _ in alone])
+        fronts = at_once(self._front, range(len(alone)), alone, [room for _ in alone])
         self._progress("Combining the networks")
         warnings: tuple[str, ...] = ()
         for _ in range(TIGHTENINGS):
@@ -221,10 +236,18 @@ class Decider:
             bounds = tightened
         raise self._missed_together(fronts, times, room)
 
-    def _front(self, chooser: Chooser, alone: Selection, room: Resources) -> list[Selection]:
-        """The points that a network may have, the fastest one the last."""
+    def _front(self, n: int, alone: Selection, room: Resources) -> list[Selection]:
+        """The points that a network may have, the fastest one the last.
+
+        Points that were found for another room are among them: prices that follow from a room miss
+        some, and with a little less room a decision might then be a good deal worse.
+        """
+        chooser = self._choosers[n]
         self._progress(f"Drawing the front of {chooser.network.name}")
-        return [*front(chooser, room, fastest_interval=alone.interval), alone]
+        drawn = front(chooser, room, fastest_interval=alone.interval)
+        before = [paced(chooser.counted(each), room) for each in self._known[n]]
+        self._known[n] = undominated(chooser, [*drawn, *before])
+        return [*self._known[n], alone]
 
     def _alternatives(self, fronts, picked: Sequence[Selection], times: Sequence[int],
                       bounds: Sequence[int], room: Resources) -> list[Sequence[Selection]]:
@@ -272,6 +295,7 @@ class Decider:
                     option = fastest(chooser, left)
                     if option is None or self._tightened(n, option, bounds[n]) != bounds[n]:
                         continue
+                    self._known[n].append(option)
                     tried = [*made[:n], option, *made[n + 1:]]
                     worth = self._held_worth(tried, times, bounds)
                     if worth > best:

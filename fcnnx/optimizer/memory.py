@@ -39,6 +39,7 @@ USABLE = 0.985  # of the bandwidth: turns and whole bursts take the rest
 MORE, MOST_GROWTH = 1.005, 2.0  # by which intervals grow where ports do not carry all
 GROWTHS = 32
 PACINGS = 6  # of the offers, until they are those of the gate
+SHARES = (1.0, 0.75)  # of its pace, over which a frame's beats are spread
 STILL = 16  # frames after which an engine that is paced must repeat itself
 
 
@@ -52,11 +53,15 @@ class PacedEngine:
     pace : :class:`int`
         Cycles from frame to frame.
     timing : :class:`EngineTiming`
+    spreads : cycles by input
+        Over which the beats of a frame come; of inputs whose beats pass as they come there are
+        none.
     """
 
     engine: Engine
     pace: int
     timing: EngineTiming
+    spreads: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -127,14 +132,15 @@ def plan_memory(engines: Sequence[Engine], timings: Sequence[EngineTiming], memo
              for pace, timing, ours in zip(paces, timings, crossings, strict=True)]
     loads = [load for engine in engines if (load := _load(engine, axi))]
     if policy == "round-robin":
-        paced = [_paced(engine, timing.interval_cycles, ours) for engine, timing, ours
+        paced = [_paced(engine, timing.interval_cycles, ours, even=False) for engine, timing, ours
                  in zip(engines, timings, crossings, strict=True)]
         schedule = in_turn(memory, [*_demands(paced, crossings, axi), *loads])
         return MemoryPlan(system=_system(crossings, paced, schedule, axi), schedule=schedule,
                           engines=tuple(paced))
     factor = 1.0
     for _ in range(GROWTHS):
-        paced = at_once(_paced, engines, [math.ceil(factor * pace) for pace in least], crossings)
+        paced = at_once(functools.partial(_paced, even=len(engines) > 1), engines,
+                        [math.ceil(factor * pace) for pace in least], crossings)
         _keep_targets(paced, most)
         try:
             schedule = _fewest_ports(memory, [*_demands(paced, crossings, axi), *loads])
@@ -204,15 +210,25 @@ def _crossings(engine: Engine, axi: Axi) -> list[_Crossing]:
     return found
 
 
-def _paced(engine: Engine, pace: int, crossings: Sequence[_Crossing]) -> PacedEngine:
-    """The engine at its pace, the passes of stages whose weights are streamed spread over it where
-    that does not make it slower: what they then ask of the memory is even, and queues are short."""
-    even = spread(engine, pace)
-    if even != engine:
-        found = _held_back(even, pace, crossings)
+def _paced(engine: Engine, pace: int, crossings: Sequence[_Crossing], *,
+           even: bool) -> PacedEngine:
+    """The engine at its pace, the passes of stages whose weights are streamed spread over it, and
+    with ``even`` the beats of its inputs as well, as far as that does not make it slower: what it
+    then asks of the memory is even, and queues are short."""
+    engines = [each for each in (spread(engine, pace), engine) if each != engine] + [engine]
+    for share in SHARES if even else ():
+        cycles = math.floor(share * pace)
+        spreads = {each.stream: cycles for each in crossings if each.kind == "input"
+                   and each.shape.beats * each.packing.words_per_beat < cycles}
+        for each in engines if spreads else ():
+            found = _held_back(each, pace, crossings, spreads)
+            if found.timing.interval_cycles == pace:
+                return found
+    for each in engines[:-1]:
+        found = _held_back(each, pace, crossings, {})
         if found.timing.interval_cycles == pace:
             return found
-    return _held_back(engine, pace, crossings)
+    return _held_back(engine, pace, crossings, {})
 
 
 def spread(engine: Engine, pace: int) -> Engine:
@@ -228,7 +244,8 @@ def spread(engine: Engine, pace: int) -> Engine:
     return dataclasses.replace(engine, stages=tuple(stages))
 
 
-def _held_back(engine: Engine, pace: int, crossings: Sequence[_Crossing]) -> PacedEngine:
+def _held_back(engine: Engine, pace: int, crossings: Sequence[_Crossing],
+               spreads: Mapping[str, int]) -> PacedEngine:
     """The engine with its frames held back: the gate counts from when a frame really began.
 
     The first waits until weights have filled their buffers.
@@ -236,23 +253,25 @@ def _held_back(engine: Engine, pace: int, crossings: Sequence[_Crossing]) -> Pac
     filled = sum(each.packing.interval for each in crossings if each.kind == "weights")
     inputs = [each.stream for each in crossings if each.kind == "input"]
     begins = {name: filled + np.arange(STILL) * pace for name in inputs}
-    timing = None
+    real, timing = begins, None
     for _ in range(PACINGS):
         timing = simulate(engine, STILL if timing is None else len(timing.ends),
-                          offers=_offers(crossings, begins),
+                          offers=_offers(crossings, begins, real, spreads),
                           kept=[each.source for each in crossings])
-        real = {name: timing.transfers[Source(name)].reshape(len(timing.ends), -1)[:, 0]
-                for name in inputs}
+        counted, real = real, {
+            name: timing.transfers[Source(name)].reshape(len(timing.ends), -1)[:, 0]
+            for name in inputs}
         held = {name: np.concatenate([first[:1], first[:-1] + pace])
                 for name, first in real.items()}
-        if all((begins[name][:len(cycles)] == cycles).all() for name, cycles in held.items()):
+        if all((begins[name][:len(cycles)] == cycles).all() for name, cycles in held.items()) and (
+                all((counted[name][:len(real[name])] == real[name]).all() for name in spreads)):
             break
         begins = held
     assert timing is not None
     first = min(int(cycles[0]) for cycles in real.values())
     transfers = {source: _since(cycles, first, len(timing.ends), pace) if source.name in
                  engine.weight_frames else cycles for source, cycles in timing.transfers.items()}
-    return PacedEngine(engine=engine, pace=pace, timing=dataclasses.replace(
+    return PacedEngine(engine=engine, pace=pace, spreads=spreads, timing=dataclasses.replace(
         timing, transfers=transfers, latency_cycles=int(timing.ends[0]) - first))
 
 
@@ -264,16 +283,25 @@ def _since(cycles: np.ndarray, first: int, frames: int, pace: int) -> np.ndarray
     return np.concatenate([first - 1 - ahead, cycles[before:]])
 
 
-def _offers(crossings: Sequence[_Crossing],
-            begins: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """When each beat is there at the earliest: a word in a cycle, frames of inputs at the gate."""
+def _offers(crossings: Sequence[_Crossing], begins: Mapping[str, np.ndarray],
+            real: Mapping[str, np.ndarray], spreads: Mapping[str, int]) -> dict[str, np.ndarray]:
+    """When each beat is there at the earliest: a word in a cycle, frames of inputs at the gate.
+
+    Where a frame is spread, its beats count from when it really began.
+    """
     offers = {}
     frames = len(next(iter(begins.values())))
     for each in crossings:
-        if each.kind != "output":
-            steps = np.arange(each.shape.beats) * each.packing.words_per_beat
-            starts = begins.get(each.stream, np.arange(frames) * each.packing.interval)
-            offers[each.stream] = (starts[:, None] + steps).ravel()
+        if each.kind == "output":
+            continue
+        beats = np.arange(each.shape.beats)
+        starts = begins.get(each.stream, np.arange(frames) * each.packing.interval)
+        if cycles := spreads.get(each.stream, 0):
+            offered = real[each.stream][:, None] + -(-beats * cycles // each.shape.beats)
+            offered[:, 0] = starts
+        else:
+            offered = starts[:, None] + beats * each.packing.words_per_beat
+        offers[each.stream] = offered.ravel()
     return offers
 
 
@@ -337,11 +365,12 @@ def _port_stream(each: StreamSchedule) -> MemoryStream:
 
 
 def _frame_stream(places: Mapping[int, tuple[int, int]], *, stream: str, kind: str, words: int,
-                  offset: int) -> FrameStream:
+                  offset: int, spread: int = 0) -> FrameStream:
     """A stream of an engine, over the ports that its stripes have."""
     (port, number), *others = (places[stripe] for stripe in range(len(places)))
     made = functools.partial(StripedStream, others=tuple(others)) if others else FrameStream
-    return made(stream=stream, kind=kind, words=words, port=port, number=number, offset=offset)
+    return made(stream=stream, kind=kind, words=words, port=port, number=number, offset=offset,
+                spread=spread)
 
 
 def _engine_memory(crossings: Sequence[_Crossing], paced: PacedEngine,
@@ -357,7 +386,8 @@ def _engine_memory(crossings: Sequence[_Crossing], paced: PacedEngine,
     for each in crossings:
         words = each.packing.words
         streams.append(_frame_stream(places[each.name], stream=each.stream, kind=each.kind,
-                                     words=words, offset=offset if each.kind == "weights" else 0))
+                                     words=words, offset=offset if each.kind == "weights" else 0,
+                                     spread=paced.spreads.get(each.stream, 0)))
         if each.kind == "weights":
             offset += region_bytes(words, axi)
     if words := _load_words(engine, axi):

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from .timing import Solver
 
 
 __all__ = ["ANY", "base_prices", "fastest", "fit", "front", "latency_of", "lower_latency", "paced",
-           "prices_of", "smallest"]
+           "prices_of", "smallest", "undominated"]
 
 
 ANY = 1 << 40  # cycles: no limit
@@ -134,7 +134,7 @@ def front(chooser: Chooser, budget: Resources, *, fastest_interval: int,
         Of the limits of neighbouring points, at least: every useful interval where they lie
         farther apart.
     """
-    found: dict[tuple[int, ...], Selection] = {}
+    found: list[Selection] = []
     for leaning in LEANINGS if chooser.memory is None else LEANINGS + MEMORY_LEANINGS:
         limit = ANY
         while limit >= fastest_interval:
@@ -143,15 +143,14 @@ def front(chooser: Chooser, budget: Resources, *, fastest_interval: int,
             if selection is None:
                 break
             for each in (selection, *_mixed(chooser, selection, budget, leaning)):
-                held = paced(each, budget)
-                found.setdefault((held.interval, *chooser.amounts(held).tolist()), held)
+                found.append(paced(each, budget))
             step = ratio
             if chooser.memory is not None:
                 near = selection.interval <= NEAR * fastest_interval
                 step = max(ratio, NEAR_RATIO if near else FAR_RATIO)
             limit = max(min(selection.interval - 1, int(selection.interval / step)),
                         min(fastest_interval, selection.interval - 1))
-    return _undominated(found)
+    return undominated(chooser, found)
 
 
 def _mixed(chooser: Chooser, selection: Selection, budget: Resources,
@@ -165,7 +164,11 @@ def _mixed(chooser: Chooser, selection: Selection, budget: Resources,
         yield chooser.within(selection, most)
 
 
-def _undominated(found: Mapping[tuple[int, ...], Selection]) -> list[Selection]:
+def undominated(chooser: Chooser, selections: Iterable[Selection]) -> list[Selection]:
+    """Those that no other beats in interval and every amount, the slowest first."""
+    found: dict[tuple[int, ...], Selection] = {}
+    for each in selections:
+        found.setdefault((each.interval, *chooser.amounts(each).tolist()), each)
     kept: list[Selection] = []
     costs = np.empty((0, len(next(iter(found)))), dtype=np.int64)
     for key in sorted(found):

@@ -208,12 +208,12 @@ def _decide(decider: Decider, choosers: Sequence[Chooser], budget: Resources,
     is too much; once more where it then fits, as less may have been left than there is, and the
     better of both is taken."""
     device = choosers[0].device
-    side, taken, room, again = None, Resources(), budget, False
+    side, taken, spared = None, Resources(), Resources()
     if planned is not None:
         count = sum(len(chooser.network.inputs) + len(chooser.network.outputs) + 1
                     for chooser in choosers)
         taken = FIRST_GUESS + GUESS_OF_STREAM * count
-        room = _less(budget, taken)
+    room = _less(budget, taken)
     best: _Decided | None = None
     greatest = -math.inf, -math.inf
     for attempt in range(ATTEMPTS):
@@ -228,28 +228,23 @@ def _decide(decider: Decider, choosers: Sequence[Chooser], budget: Resources,
                         for paced in side.engines]
             taken = side.system.resources([each.engine for each in finished], device)
         total = sum((each.resources for each in finished), taken)
+        again = best is not None
         if total.fits(budget):
             worth = decider.worth([time / each.timing.interval_cycles
                                    for time, each in zip(decision.alone, finished, strict=True)])
             if worth > greatest:
                 greatest, best = worth, (decision, finished, side, taken)
-            if attempt in (0, ATTEMPTS - 1) or again:
-                break
-            again = True
-        elif again:
+            spared = Resources()
+        elif attempt:  # counting better was not enough
+            spared += _less(total, budget)
+        if again or (best is not None and not attempt):
             break
         for chooser, done in zip(choosers, finished, strict=True):
             chooser.remember(done.engine)
-        over = _less(_less(total, taken), room)
-        if planned is not None:
-            # What is left for the engines follows from the memory side; later it only shrinks.
-            left = _less(budget, taken)
-            room = left if attempt < ATTEMPTS // 2 else Resources(**{
-                kind: min(amount, getattr(room, kind)) for kind, amount in left.items()})
-        if again:
-            room = _less(budget, taken)
-        elif attempt:  # remembering was not enough
-            room = _less(room, over)
+        # Of the queues and the memory side, what selections do not count themselves.
+        counted = sum((chooser.counted(selection).resources for chooser, selection
+                       in zip(choosers, decision.selections, strict=True)), Resources())
+        room = _less(_less(budget, _less(total, counted)), spared)
     if best is None:
         raise BadInput(*_over(total, budget))
     return best

@@ -8,7 +8,7 @@ from amaranth import *
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..deep_queue import queue_kind
+from ..deep_queue import word_queue_kind
 from ..device import Device, Resources
 from .arbiter import RoundRobin
 from .axi import Axi
@@ -157,7 +157,7 @@ class MemoryPort:
 
     def word_latency(self, number: int) -> int:
         """From the transfer of a word of this stream to its offer."""
-        kind = queue_kind(self.axi.data_width, self.streams[number].places)
+        kind = word_queue_kind(self.axi.data_width, self.streams[number].places)
         return ReadChannel.arrival_latency + kind.latency
 
     def requests(self, direction: str) -> int:

@@ -6,7 +6,7 @@ from amaranth import *
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..deep_queue import queue_kind
+from ..deep_queue import word_queue_kind
 from ..device import Device, Resources
 from ..streams import OutputQueue
 from .axi import Axi
@@ -50,7 +50,7 @@ class StreamReader(wiring.Component):
         self._burst = burst
         self._places = places
         self._walk = BurstWalk(axi, burst=burst, stride=stride)
-        self._queue = queue_kind(axi.data_width, places)(axi.data_width, places=max(2, places))
+        self._queue = word_queue_kind(axi.data_width, places)(axi.data_width, places=max(2, places))
         super().__init__({
             "command": In(stream.Signature(axi.command_layout)),
             "request": Out(1), "take": In(1), "address": Out(axi.address_width), "last": Out(1),
@@ -61,7 +61,7 @@ class StreamReader(wiring.Component):
     @staticmethod
     def cost(axi: Axi, *, burst: int, places: int, device: Device) -> Resources:
         """What it takes."""
-        queue = queue_kind(axi.data_width, places)
+        queue = word_queue_kind(axi.data_width, places)
         count = places.bit_length() + 1
         return (queue.cost(width=axi.data_width, places=places, device=device)
                 + BurstWalk.cost(axi, burst=burst) + Resources(lut=3 * count, ff=2 * count + 1))

@@ -108,6 +108,7 @@ def control(registers, number, what):
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_as_predicted(run, planned, inputs, seed):
+    assert any(each.spreads for each in planned.engines)  # of the gates, both kinds
     result = run(seed=seed)
     assert mismatches(result, inputs) == {"resident": 0, "streamed": 0}
     assert result.memory["underruns"] == 0
@@ -118,6 +119,13 @@ def test_as_predicted(run, planned, inputs, seed):
         _, ends = result.frame_times(paced.engine)
         assert set(np.diff(ends)) == {paced.pace}
     assert errors(result, 0) == errors(result, 1) == set()
+
+
+def test_a_slow_memory_does_not_hang(folder, accelerator, inputs):
+    """Frames that a memory makes last long are waited for, however short one's patience."""
+    slow = dataclasses.replace(MEMORY, words_per_cycle=MEMORY.words_per_cycle / 20)
+    result = run_with_memory(folder, accelerator, inputs, FRAMES, slow, patience=10)
+    assert mismatches(result, inputs) == {"resident": 0, "streamed": 0}
 
 
 @pytest.mark.parametrize("seed", [0, 1])

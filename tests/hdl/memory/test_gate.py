@@ -1,6 +1,7 @@
 """The gate before an engine's input: to the cycle, at frame borders only."""
 
 import itertools
+import math
 import random
 
 import pytest
@@ -16,17 +17,19 @@ SINGLE = StreamShape(map=FeatureMap(rows=1, columns=1, channels=2, signed=False)
 FRAMES = 5
 
 
-def run(shape, pace, offers, takes, opens, cycles=400):
+def run(shape, pace, offers, takes, opens, cycles=400, spread=0):
     """Cycles in which beats pass, against the rule."""
-    dut = FrameGate(shape, pace=pace)
+    dut = FrameGate(shape, pace=pace, spread=spread)
     passed, predicted, words = [], [], []
 
     async def bench(ctx):
         beat, due = 0, 0  # the next beat, and when a frame may begin
+        began = 0
         for cycle in range(cycles):
             offered = beat < FRAMES * shape.beats and offers(cycle, beat)
             first = beat % shape.beats == 0
-            may = not first or (cycle >= due and opens(cycle))
+            may = (cycle >= due and opens(cycle) if first
+                   else cycle >= began - (-(beat % shape.beats) * spread // shape.beats))
             ctx.set(dut.open, opens(cycle))
             ctx.set(dut.i.valid, offered)
             ctx.set(Value.cast(dut.i.payload), beat % (1 << shape.width))
@@ -36,7 +39,7 @@ def run(shape, pace, offers, takes, opens, cycles=400):
             if offered and may and takes(cycle):
                 predicted.append(cycle)
                 if first:
-                    due = cycle + pace
+                    began, due = cycle, cycle + pace
                 beat += 1
             given = ctx.get(dut.o.valid) and takes(cycle)
             assert ctx.get(dut.began) == (given and first)
@@ -86,3 +89,24 @@ def test_closed():
     """A frame under way goes on; the next one waits."""
     passed = run(SHAPE, 0, always, always, lambda cycle: not 5 < cycle < 50)
     assert passed[:SHAPE.beats + 1] == [*range(SHAPE.beats), 50]
+
+
+@pytest.mark.parametrize("shape", [SHAPE, SINGLE])
+@pytest.mark.parametrize("spread", [1, 11, 12, 13, 17, 24, 71])
+def test_spread(shape, spread):
+    """Beats of a frame come evenly, and frames no later than their pace."""
+    pace = spread + 5 + shape.beats
+    passed = run(shape, pace, always, always, always, cycles=500, spread=spread)
+    steps = [max(beat, math.ceil(spread * beat / shape.beats)) for beat in range(shape.beats)]
+    assert passed == [pace * frame + step for frame in range(FRAMES) for step in steps]
+
+
+@pytest.mark.parametrize("spread", [15, 24, 60])
+@pytest.mark.parametrize("seed", range(3))
+def test_spread_and_stalls(spread, seed):
+    """Beats that were late are caught up with, as far as they are due."""
+    rng = random.Random(seed)
+    taken = [rng.random() < 0.4 and (cycle // 40) % 3 > 0 for cycle in range(800)]
+    late = [rng.randrange(9 * beat, 9 * beat + 60) // 2 for beat in range(FRAMES * SHAPE.beats)]
+    run(SHAPE, spread + 2, lambda cycle, beat: cycle >= late[beat], lambda cycle: taken[cycle],
+        lambda cycle: cycle % 50 > 9, cycles=800, spread=spread)
