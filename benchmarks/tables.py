@@ -283,9 +283,10 @@ def told_apart(kept: Kept) -> str:
                          for policy, each in sorted(point.items())]
     return section(
         "Contention, told apart", "The same, with parts switched off: *joint in turn* has the "
-        "joint plan's multipliers and placement, and neither tables nor pace. Beside it what each "
-        "network has: multipliers, block RAMs, and words that a frame moves, which placement "
-        "decides.",
+        "joint plan's multipliers and placement, and neither tables nor pace; *unaware by tables* "
+        "the other plan's multipliers and placement, with tables and a pace, all networks held "
+        "apart alike. Beside it what each network has: multipliers, block RAMs, and words that a "
+        "frame moves, which placement decides.",
         ["set", "GB/s", "what", "throughput", "by the unaware", "progress", "multipliers",
          "BRAM18", "words a frame"], rows)
 
