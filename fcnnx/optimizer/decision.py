@@ -255,8 +255,12 @@ class Decider:
         would take if they did not share it, which is then held apart."""
         if self._words is None or not self._shared or self._objective == "resources":
             return [picked]
-        found, _ = self._combine(fronts, times, bounds, room, shared=False)
-        return [self._traded(picked, times, bounds, room), *([found[0]] if found else [])]
+        def unshared() -> Sequence[Selection] | None:
+            found, _ = self._combine(fronts, times, bounds, room, shared=False)
+            return found[0] if found else None
+
+        tries = [lambda: self._traded(picked, times, bounds, room), unshared]
+        return [each for each in at_once(lambda take: take(), tries) if each is not None]
 
     def _held(self, alternatives: Sequence[Sequence[Selection]], times: Sequence[int],
               bounds: Sequence[int]) -> tuple[Selection, ...]:
