@@ -59,5 +59,6 @@ class Planning:
 
 
 def plannings() -> list[Planning]:
-    """As wide as three of them fit."""
-    return [Planning(name="planning_resnet50", topology="resnet50", narrower=2, board="zcu102")]
+    """As wide as three of them fit: of those twice as wide, the queues at joins and those of the
+    memory are more than what the smallest foldings leave."""
+    return [Planning(name="planning_resnet50", topology="resnet50", narrower=4, board="zcu102")]

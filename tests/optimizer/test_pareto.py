@@ -100,3 +100,32 @@ def test_latency_is_lowered_within_the_budget():
 def test_multipliers_are_kept_busy(network, dsp, most):
     budget = dataclasses.replace(DEVICE.resources, dsp=dsp, lut=47_000)
     assert fastest(Chooser(network, DEVICE), budget).interval <= most
+
+
+@pytest.mark.parametrize("kind", ["dsp", "lut", "bram18"])
+def test_what_exceeds_a_budget_is_mended_step_by_step(kind):
+    """Each step is the change of one stage, its lanes kept, after which least is exceeded."""
+    chooser = Chooser(NETWORKS[0], DEVICE)
+    limit = int(chooser.useful[len(chooser.useful) // 2])
+    selection = chooser.choose(limit, base_prices(DEVICE.resources))
+    budget = dataclasses.replace(
+        DEVICE.resources, **{kind: getattr(selection.resources, kind) * 2 // 3})
+    most, picks = np.maximum(amounts_of(budget), 1), selection.picks.copy()
+    used, best, steps = amounts_of(selection.resources), np.inf, 0
+    while (used > most).any():
+        tries = []
+        for k in range(*chooser.stages.indices(len(picks))):
+            node = chooser.nodes[k]
+            same = (node.lanes == node.lanes[picks[k]]).all(axis=1) & (node.intervals <= limit)
+            for pick in np.flatnonzero(same).tolist():
+                after = used - node.amounts[picks[k]] + node.amounts[pick]
+                shares = after / most
+                tries.append((np.maximum(shares - 1, 0).sum() + 1e-3 * shares.max(), k, pick))
+        score, k, pick = min(tries)
+        if score >= best:
+            break
+        best, steps = score, steps + 1
+        used = used - chooser.nodes[k].amounts[picks[k]] + chooser.nodes[k].amounts[pick]
+        picks[k] = pick
+    assert steps
+    assert chooser.within(selection, budget).picks.tolist() == picks.tolist()
