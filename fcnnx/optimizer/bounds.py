@@ -12,11 +12,14 @@ from collections.abc import Sequence
 import numpy as np
 
 
-__all__ = ["SURPLUS", "Infeasible", "Traffic", "least_pace"]
+__all__ = ["FLOOR", "LEAST_OF_FLOOR", "SHORTFALL", "SURPLUS", "Infeasible", "Traffic", "least_pace"]
 
 
 SURPLUS = 0.002  # share by which a stream's slots exceed its rate, at least
 ROUNDING = 1e-9
+FLOOR = 0.5  # of its weight's share, that each network gets at least where all can
+# Where they cannot: what a network lacks counts so much more, and it gets this part of the floor.
+SHORTFALL, LEAST_OF_FLOOR = 1.0, 0.1
 
 
 class Infeasible(Exception):
@@ -87,8 +90,9 @@ def least_pace(traffics: Sequence[Traffic], words_per_cycle: float,
 
     A network's progress is its interval alone by its interval here. With ``throughput`` the
     weighted sum of progress is largest, and each network has half its weight's share of progress
-    at least; with ``fairness`` the least progress by weight is largest; with ``resources`` all are
-    slowed down alike, as far as targets allow. Exact but for the rounding to whole cycles.
+    at least; where that cannot be, what a network lacks of it counts twice, and a tenth of it is
+    what each has. With ``fairness`` the least progress by weight is largest; with ``resources`` all
+    are slowed down alike, as far as targets allow. Exact but for the rounding to whole cycles.
 
     Parameters
     ----------
@@ -106,9 +110,13 @@ def least_pace(traffics: Sequence[Traffic], words_per_cycle: float,
     words = np.array([one.words * (1 + SURPLUS) for one in traffics])
     fastest = np.array([1 / one.interval for one in traffics])
     slowest = np.array([1 / one.most_interval if one.most_interval else 0.0 for one in traffics])
+    floor = np.zeros(len(words))
     if objective == "throughput":
-        floor = np.array([one.weight / total / 2 / one.reference for one in traffics])
-        slowest = np.maximum(slowest, np.minimum(floor, fastest))
+        floor = np.minimum(fastest, [FLOOR * one.weight / total / one.reference
+                                     for one in traffics])
+        kept = np.maximum(slowest, floor)
+        short = float(words @ kept) > words_per_cycle * (1 + ROUNDING)
+        slowest = np.maximum(slowest, LEAST_OF_FLOOR * floor) if short else kept
     for one, least, most in zip(traffics, slowest, fastest, strict=True):
         if least > most * (1 + ROUNDING):
             raise Infeasible(demand=one.network, bound="cycles per frame", asked=one.interval,
@@ -121,7 +129,7 @@ def least_pace(traffics: Sequence[Traffic], words_per_cycle: float,
                          remedy=f"Targets {least_words / words_per_cycle:.4g} times slower fit.")
     if objective == "throughput":
         worth = [one.weight * one.reference for one in traffics]
-        speeds = _most_worth(words, slowest, fastest, worth, words_per_cycle)
+        speeds = _most_worth(words, slowest, floor, fastest, worth, words_per_cycle)
     else:
         level = (fastest if objective == "resources"
                  else np.array([one.weight / one.reference for one in traffics]))
@@ -130,16 +138,19 @@ def least_pace(traffics: Sequence[Traffic], words_per_cycle: float,
                  for one, speed, most in zip(traffics, speeds, fastest, strict=True))
 
 
-def _most_worth(words, slowest, fastest, worth, limit: float) -> np.ndarray:
-    """Frames per cycle: what is left goes to those whose words are worth most, in turn."""
+def _most_worth(words, slowest, floor, fastest, worth, limit: float) -> np.ndarray:
+    """Frames per cycle: what is left goes to those whose words are worth most, in turn; they are
+    worth more as far as a network is below its floor."""
     speeds = slowest.copy()
     left = limit - float(words @ slowest)
-    order = sorted(range(len(words)), key=lambda k: (words[k] / worth[k], k))
-    for k in order:
-        more = fastest[k] - speeds[k]
+    steps = [(words[k] / (worth[k] * more), k, bound[k])
+             for more, bound in ((1 + SHORTFALL, floor), (1.0, fastest))
+             for k in range(len(words))]
+    for _, k, bound in sorted(steps, key=lambda step: step[:2]):
+        more = max(bound - speeds[k], 0.0)
         if words[k]:
-            more = min(more, left / words[k])
-        speeds[k] += max(more, 0.0)
+            more = min(more, max(left, 0.0) / words[k])
+        speeds[k] += more
         left -= more * words[k]
     return speeds
 

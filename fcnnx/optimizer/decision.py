@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from fcnnx.errors import BadInput, Problem, TargetMissed
 from fcnnx.hdl.device import Resources
 
-from .bounds import SURPLUS, Infeasible, Traffic, least_pace
+from .bounds import FLOOR, LEAST_OF_FLOOR, SHORTFALL, SURPLUS, Infeasible, Traffic, least_pace
 from .candidates import Room
 from .choice import Chooser, Selection
 from .concurrency import at_once
@@ -41,8 +41,6 @@ WORDS_SHARES = (1.0, 0.3, 0.1)  # of the words, that a network is tried with
 TIGHTENINGS = 24  # of intervals, until latencies that were wanted are reached
 LATENCY_STEP = 0.93
 FLOOR_SLACK = 1e-3  # as intervals are whole cycles
-# Of its weight's share that each network gets at least: the first that can be reached.
-FLOORS = (0.5, 0.4, 0.3, 0.2, 0.1, 0.0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -129,18 +127,20 @@ class Decider:
         return self._share(alone, times, room)
 
     def worth(self, progress: Sequence[float]) -> tuple[float, float]:
-        """What the objective makes of each network's progress, the greater the better: of the
-        floors the one that is reached, then the objective's figure; all the same where it asks for
-        the least of the device."""
+        """What the objective makes of each network's progress, the greater the better: whether
+        all reach the floor, then the objective's figure; all the same where it asks for the least
+        of the device."""
         if self._objective == "resources":
             return 0.0, 0.0
         shares = [share / weight for share, weight in zip(progress, self._weights, strict=True)]
         if self._objective == "fairness":
             return 0.0, min(shares)
-        least = min(shares) * math.fsum(self._weights)
-        figure = math.fsum(weight * share for weight, share
-                           in zip(self._weights, progress, strict=True))
-        return next(floor for floor in FLOORS if least >= floor * (1 - FLOOR_SLACK)), figure
+        total = math.fsum(self._weights)
+        kept = min(shares) * total >= FLOOR * (1 - FLOOR_SLACK)
+        figure = math.fsum(
+            weight * (share - (0.0 if kept else SHORTFALL * max(FLOOR * weight / total - share, 0)))
+            for weight, share in zip(self._weights, progress, strict=True))
+        return float(kept), figure
 
     def _measure(self, n: int, selection: Selection) -> _Measured:
         key = n, selection.picks.tobytes(), selection.limit
@@ -370,36 +370,32 @@ class Decider:
         return bound
 
     def _combine(self, fronts, times, bounds, room, *, shared: bool):
-        """Selections and gap, or None; and warnings."""
-        total = sum(self._weights)
-        for share in FLOORS if self._objective == "throughput" else (0.0,):
-            kept = []
-            for selections, time, bound, weight in zip(fronts, times, bounds, self._weights,
-                                                       strict=True):
-                floor = time * total / weight / share if share else ANY
-                kept.append([each for each in selections
-                             if each.interval <= min(bound, floor)])
-            options = [self._options(chooser, each, time, slowest) for chooser, each, time, slowest
-                       in zip(self._choosers, kept, times, self._slowest(times, bounds),
-                              strict=True)]
+        """Selections and gap, or None; and warnings: each network has its floor if all can, else
+        what one lacks counts once more."""
+        floors = (FLOOR, LEAST_OF_FLOOR * FLOOR) if self._objective == "throughput" else (0.0,)
+        for floor in floors:
+            slowest = self._slowest(times, bounds, floor)
+            kept = [[each for each in selections if each.interval <= (most or bound)]
+                    for selections, most, bound in zip(fronts, slowest, bounds, strict=True)]
+            options = [self._options(chooser, each, time, most) for chooser, each, time, most
+                       in zip(self._choosers, kept, times, slowest, strict=True)]
             found = combine(options, room, objective=self._objective, weights=self._weights,
-                            shared=shared)
+                            shared=shared, floor=0.0 if floor == floors[0] else FLOOR)
             if found is not None:
-                warnings = () if self._objective != "throughput" or share == FLOORS[0] else (
-                    f"No split of the device gives every network {FLOORS[0]:.0%} of its weight's "
-                    f"share: the split is the best that gives each {share:.0%}.",)
+                warnings = () if floor == floors[0] else (
+                    f"No split of the device gives every network {FLOOR:.0%} of its weight's "
+                    "share: what one lacks of it has counted twice.",)
                 picked = [each[k] for each, k in zip(kept, found.picks, strict=True)]
                 return (picked, found.gap), warnings
         return None, ()
 
-    def _slowest(self, times: Sequence[int], bounds: Sequence[int]) -> list[int]:
-        """The longest interval to which the frames of each network may be held apart."""
+    def _slowest(self, times: Sequence[int], bounds: Sequence[int], floor: float) -> list[int]:
+        """The longest interval that each network may have, or to which its frames may be held
+        apart; 0 for any."""
         total = sum(self._weights)
-        floors = [math.floor(time * total / weight / FLOORS[0])
-                  if self._objective == "throughput" else 0
-                  for time, weight in zip(times, self._weights, strict=True)]
-        return [min(bound, floor) if floor else bound if bound < ANY else 0
-                for floor, bound in zip(floors, bounds, strict=True)]
+        longest = [math.floor(time * total / weight / floor) if floor else ANY
+                   for time, weight in zip(times, self._weights, strict=True)]
+        return [least if least < ANY else 0 for least in map(min, longest, bounds)]
 
     def _paced(self, selections: Sequence[Selection], times: Sequence[int],
                bounds: Sequence[int]) -> tuple[Selection, ...]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from fcnnx.hdl.device import KINDS, Resources
 
+from .bounds import SHORTFALL
 from .candidates import Room
 
 
@@ -77,12 +78,14 @@ class Combination:
 
 
 def score(objective: str, picked: Sequence[Option], weights: Sequence[float],
-          budget: Resources) -> float:
-    """The figure that an objective makes as great as it can."""
+          budget: Resources, floor: float = 0.0) -> float:
+    """The figure that an objective makes as great as it can; the floor is as in
+    :func:`combine`."""
     total = math.fsum(weights)
     if objective == "throughput":
-        return math.fsum(weight / total * option.progress
-                         for weight, option in zip(weights, picked, strict=True))
+        return math.fsum(weight / total * (option.progress - SHORTFALL * max(
+            floor * weight / total - option.progress, 0.0))
+            for weight, option in zip(weights, picked, strict=True))
     if objective == "fairness":
         return min(option.progress * total / weight
                    for weight, option in zip(weights, picked, strict=True))
@@ -91,7 +94,7 @@ def score(objective: str, picked: Sequence[Option], weights: Sequence[float],
 
 def combine(options: Sequence[Sequence[Option]], budget: Resources, *, objective: str,
             weights: Sequence[float], capped: bool = True,
-            shared: bool = True) -> Combination | None:
+            shared: bool = True, floor: float = 0.0) -> Combination | None:
     """The best combination of options within a budget, or none where none fits.
 
     Of those that are equally good, to a millionth, one that takes least of the device, as a sum of
@@ -109,6 +112,9 @@ def combine(options: Sequence[Sequence[Option]], budget: Resources, *, objective
     shared : :class:`bool`
         Whether the words are for all together; else each network has them all, and of combinations
         that are equally good one moves fewest.
+    floor : :class:`float`
+        Of a weight's share of progress, where ``throughput`` is the objective: what a network lacks
+        of it counts once more.
 
     Raises
     ------
@@ -120,7 +126,7 @@ def combine(options: Sequence[Sequence[Option]], budget: Resources, *, objective
     if objective == "fairness":
         assert capped, "Without caps, all are as fast as they can be"
         return _fairest(options, budget, weights, shared)
-    return _combine(options, budget, objective, weights, capped, shared)
+    return _combine(options, budget, objective, weights, capped, shared, floor)
 
 
 def _fairest(options, budget, weights, shared) -> Combination | None:
@@ -169,7 +175,8 @@ def _held(option: Option, *, share: float) -> Option:
         option, slowest=max(option.interval, int(option.interval * option.progress / share)))
 
 
-def _combine(options, budget, objective, weights, capped, shared) -> Combination | None:
+def _combine(options, budget, objective, weights, capped, shared,
+             floor: float = 0.0) -> Combination | None:
     """:func:`combine` in one model; ``"none"`` asks only for the least of the device."""
     # The solver takes a second to load, which a network alone need not wait for.
     from ortools.math_opt.python import mathopt
@@ -184,10 +191,17 @@ def _combine(options, budget, objective, weights, capped, shared) -> Combination
         model.add_linear_constraint(mathopt.fast_sum(row) == 1)
         rows.append(row)
         chosen += zip(each, row, strict=True)
+        made: list[Any] = []
         for option, variable in zip(each, row, strict=True):
             progress, rate = _terms(model, option, variable, held)
-            goal += [weight / math.fsum(weights) * term for term in progress]
+            made += progress
             moved += rate
+        share = weight / math.fsum(weights)
+        goal += [share * term for term in made]
+        if floor:
+            lack = model.add_variable(lb=0.0)
+            model.add_linear_constraint(lack >= floor * share - mathopt.fast_sum(made))
+            goal.append(-SHORTFALL * share * lack)
     used = {kind: mathopt.fast_sum(getattr(option.resources, kind) * variable
                                    for option, variable in chosen) for kind in KINDS}
     amounts = {kind: getattr(budget, kind) for kind in KINDS}

@@ -54,6 +54,25 @@ def test_objectives():
     assert abs(a - b) <= 1
 
 
+def test_a_floor_that_cannot_be_reached_counts_twice():
+    """Against all pairs of intervals on a grid."""
+    traffics = [Traffic(network="a", interval=1000, words=900),
+                Traffic(network="b", interval=1000, words=300, weight=2.0)]
+    floor = np.array([1 / 6, 1 / 3])
+    grid = [pair for pair in itertools.product(range(1000, 60_000, 100), repeat=2)
+            if taken(traffics, pair) <= 0.2]
+    shares = np.array([progress(traffics, pair) for pair in grid])
+    assert not (shares >= floor).all(axis=1).any()
+    shares = shares[(shares >= 0.1 * floor).all(axis=1)]
+
+    def worth(made):
+        return (made - np.maximum(floor - made, 0)) @ [1, 2]
+
+    found = np.array(progress(traffics, least_pace(traffics, 0.2, "throughput")))
+    assert worth(found) >= worth(shares).max() - 1e-4
+    assert (found >= 0.0999 * floor).all()
+
+
 def test_targets_hold():
     traffics = [Traffic(network="a", interval=1000, words=900, most_interval=1100),
                 Traffic(network="b", interval=1000, words=300)]

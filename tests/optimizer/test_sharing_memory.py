@@ -1,5 +1,6 @@
 """Networks that share a memory: weights that do not fit are streamed, and words are shared."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -10,7 +11,7 @@ from fcnnx.errors import TargetMissed
 from fcnnx.hdl.device import Resources
 from fcnnx.hdl.operators.streamed import StreamedConvolution
 from fcnnx.memory import memory_timing
-from fcnnx.optimizer.bounds import Infeasible, Traffic, least_pace
+from fcnnx.optimizer.bounds import FLOOR, Infeasible, Traffic, least_pace
 from fcnnx.optimizer.candidates import Room
 from fcnnx.optimizer.candidates import streamed as streamed_foldings
 from fcnnx.optimizer.choice import Chooser
@@ -131,36 +132,74 @@ def options(seed, count=30):
     return made
 
 
+WEIGHTS = (2.0, 1.0)
+
+
+def held(pair, words, objective, room, *, floor=0.0):
+    """What a pair is worth, its frames held apart as far as is best for it; None where words do
+    not let it reach its floor, or are too few for anything."""
+    traffics = [Traffic(network=str(k), interval=each.interval, words=each.words, alone=1200,
+                        weight=weight, most_interval=each.slowest)
+                for k, (each, weight) in enumerate(zip(pair, WEIGHTS, strict=True))]
+    try:
+        paces = least_pace(traffics, words * 1.002, objective)
+    except Infeasible:
+        return None
+    longest = [max(each.interval, limit) for each, limit in zip(pair, floors(1), strict=True)]
+    if objective == "throughput" and not floor and any(
+            pace > most for pace, most in zip(paces, longest, strict=True)):
+        return None
+    paced = [Option(interval=pace, progress=1200 / pace, resources=each.resources)
+             for each, pace in zip(pair, paces, strict=True)]
+    return score(objective, paced, WEIGHTS, room, floor)
+
+
+def floors(part):
+    """The longest interval of each with this part of its floor."""
+    return [int(1200 * sum(WEIGHTS) / weight / FLOOR / part) for weight in WEIGHTS]
+
+
+def held_to(fronts, limits):
+    return [[dataclasses.replace(each, slowest=min(each.slowest, max(each.interval, limit)))
+             for each in ours] for ours, limit in zip(fronts, limits, strict=True)]
+
+
 @pytest.mark.parametrize("objective", ["throughput", "fairness"])
 @pytest.mark.parametrize("seed", range(3))
 def test_no_pair_is_better_at_any_pace(objective, seed):
     """Every pair, its frames held apart as far as is best for it."""
-    fronts, weights, words = [options(2 * seed), options(2 * seed + 1)], (2.0, 1.0), 0.15
+    fronts, words = [options(2 * seed), options(2 * seed + 1)], 0.15
     room = Room.of(Resources(dsp=70, lut=4000), words)
-
-    def held(pair):
-        traffics = [Traffic(network=str(k), interval=each.interval, words=each.words, alone=1200,
-                            weight=weight, most_interval=each.slowest)
-                    for k, (each, weight) in enumerate(zip(pair, weights, strict=True))]
-        try:
-            paces = least_pace(traffics, words * 1.002, objective)
-        except Infeasible:
-            return None
-        paced = [Option(interval=pace, progress=1200 / pace, resources=each.resources)
-                 for each, pace in zip(pair, paces, strict=True)]
-        return score(objective, paced, weights, room)
-
-    tried = [held(pair) for pair in itertools.product(*fronts)
+    tried = [held(pair, words, objective, room) for pair in itertools.product(*fronts)
              if (pair[0].resources + pair[1].resources).fits(room)]
-    limited = [[Option(interval=each.interval, progress=each.progress, words=each.words,
-                       resources=each.resources, slowest=min(
-                           60_000, max(each.interval, int(1200 * 3 / weight * 2))))
-                for each in ours] for ours, weight in zip(fronts, weights, strict=True)]
-    found = combine(limited if objective == "throughput" else fronts, room, objective=objective,
-                    weights=weights)
+    limited = held_to(fronts, floors(1)) if objective == "throughput" else fronts
+    found = combine(limited, room, objective=objective, weights=WEIGHTS)
     picked = [ours[k] for ours, k in zip(fronts, found.picks, strict=True)]
     best = max(value for value in tried if value is not None)
-    assert held(picked) >= best * (1 - max(found.gap, 2e-3))
+    assert held(picked, words, objective, room) >= best * (1 - max(found.gap, 2e-3))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_lacks_of_the_floor_counts_twice(seed):
+    """Words that let no pair reach it, against every pair."""
+    fronts = [[dataclasses.replace(each, interval=each.interval // 8, slowest=10**6,
+                                   progress=1200 / (each.interval // 8))
+               for each in ours if each.interval // 8 <= limit]
+              for ours, limit in zip((options(2 * seed), options(2 * seed + 1)), floors(1),
+                                     strict=True)]
+    words = 0.4 * sum(min(each.words for each in ours) / limit
+                      for ours, limit in zip(fronts, floors(1), strict=True))
+    room = Room.of(Resources(dsp=500, lut=40000), words)
+    pairs = list(itertools.product(*fronts))
+    assert all(held(pair, words, "throughput", room) is None for pair in pairs)
+    tried = [held(pair, words, "throughput", room, floor=FLOOR) for pair in pairs]
+    found = combine(held_to(fronts, floors(0.1)), room, objective="throughput", weights=WEIGHTS,
+                    floor=FLOOR)
+    picked = [ours[k] for ours, k in zip(fronts, found.picks, strict=True)]
+    best = max(value for value in tried if value is not None)
+    mine = held(picked, words, "throughput", room, floor=FLOOR)
+    assert mine >= best - abs(best) * max(found.gap, 2e-3)
+    assert any(value is not None and value < best - 0.01 for value in tried)
 
 
 def test_fronts_trade_words_for_the_device():
