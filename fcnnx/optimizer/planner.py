@@ -68,9 +68,9 @@ def plan(networks: Sequence[Network], board: Board, *,
     One network: the fastest interval within the budget, then the lowest latency, then the least
     resources. Several: a point of each network's front, by one exact combination. Objectives are
     ``"throughput"``, the weighted sum of T_alone / T_shared, of which no network gets less than
-    half of its weight's share; where that cannot be, what one lacks of it counts twice; ``"fairness"``, the least of them
-    over its weight's share; ``"resources"``, the targets with the smallest share of the budget.
-    Targets in frames per second and milliseconds are kept by each.
+    half of its weight's share, and where that cannot be, what one lacks of it counts twice;
+    ``"fairness"``, the least of them over its weight's share; ``"resources"``, the targets with
+    the smallest share of the budget. Targets in frames per second and milliseconds are kept by each.
 
     Parameters
     ----------
