@@ -70,7 +70,8 @@ def plan(networks: Sequence[Network], board: Board, *,
     ``"throughput"``, the weighted sum of T_alone / T_shared, of which no network gets less than
     half of its weight's share, and where that cannot be, what one lacks of it counts twice;
     ``"fairness"``, the least of them over its weight's share; ``"resources"``, the targets with
-    the smallest share of the budget. Targets in frames per second and milliseconds are kept by each.
+    the smallest share of the budget. Targets in frames per second and milliseconds are kept by
+    each.
 
     Parameters
     ----------
