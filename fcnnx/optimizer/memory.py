@@ -103,7 +103,7 @@ class _Crossing:
 
 def plan_memory(engines: Sequence[Engine], timings: Sequence[EngineTiming], memory: MemoryTiming,
                 *, address_width: int, paces: Sequence[int], most: Sequence[int | None],
-                policy: str = "cyclic") -> MemoryPlan:
+                even: Sequence[bool] | None = None, policy: str = "cyclic") -> MemoryPlan:
     """Pace, assign and schedule all streams of some engines.
 
     Where the ports do not carry them at these paces, all intervals grow alike until they do; with
@@ -118,6 +118,9 @@ def plan_memory(engines: Sequence[Engine], timings: Sequence[EngineTiming], memo
     paces, most : sequences, for each engine
         Cycles from frame to frame that it shall have, or more where it is slower; those that its
         target allows.
+    even : for each engine
+        Whether its inputs may come evenly over its frames, which makes their queues short and
+        frames later; of several engines where it is None.
     policy : one of :data:`POLICIES`
 
     Raises
@@ -125,6 +128,8 @@ def plan_memory(engines: Sequence[Engine], timings: Sequence[EngineTiming], memo
     TargetMissed
         If the memory gives less than targets ask for.
     """
+    if even is None:
+        even = [len(engines) > 1] * len(engines)
     axi = Axi(data_width=8 * memory.word_bytes, address_width=address_width,
               burst_beats=memory.longest_burst)
     crossings = [_crossings(engine, axi) for engine in engines]
@@ -132,15 +137,15 @@ def plan_memory(engines: Sequence[Engine], timings: Sequence[EngineTiming], memo
              for pace, timing, ours in zip(paces, timings, crossings, strict=True)]
     loads = [load for engine in engines if (load := _load(engine, axi))]
     if policy == "round-robin":
-        paced = [_paced(engine, timing.interval_cycles, ours, even=False) for engine, timing, ours
+        paced = [_paced(engine, timing.interval_cycles, ours, False) for engine, timing, ours
                  in zip(engines, timings, crossings, strict=True)]
         schedule = in_turn(memory, [*_demands(paced, crossings, axi), *loads])
         return MemoryPlan(system=_system(crossings, paced, schedule, axi), schedule=schedule,
                           engines=tuple(paced))
     factor = 1.0
     for _ in range(GROWTHS):
-        paced = at_once(functools.partial(_paced, even=len(engines) > 1), engines,
-                        [math.ceil(factor * pace) for pace in least], crossings)
+        paced = at_once(_paced, engines, [math.ceil(factor * pace) for pace in least], crossings,
+                        even)
         _keep_targets(paced, most)
         try:
             schedule = _fewest_ports(memory, [*_demands(paced, crossings, axi), *loads])
@@ -210,7 +215,7 @@ def _crossings(engine: Engine, axi: Axi) -> list[_Crossing]:
     return found
 
 
-def _paced(engine: Engine, pace: int, crossings: Sequence[_Crossing], *,
+def _paced(engine: Engine, pace: int, crossings: Sequence[_Crossing],
            even: bool) -> PacedEngine:
     """The engine at its pace, the passes of stages whose weights are streamed spread over it, and
     with ``even`` the beats of its inputs as well, as far as that does not make it slower: what it
