@@ -112,11 +112,11 @@ def least_pace(traffics: Sequence[Traffic], words_per_cycle: float,
     slowest = np.array([1 / one.most_interval if one.most_interval else 0.0 for one in traffics])
     floor = np.zeros(len(words))
     if objective == "throughput":
-        floor = np.minimum(fastest, [FLOOR * one.weight / total / one.reference
-                                     for one in traffics])
-        kept = np.maximum(slowest, floor)
+        floor = np.array([FLOOR * one.weight / total / one.reference for one in traffics])
+        kept, lowered = (np.maximum(slowest, np.minimum(fastest, part * floor))
+                         for part in (1.0, LEAST_OF_FLOOR))
         short = float(words @ kept) > words_per_cycle * (1 + ROUNDING)
-        slowest = np.maximum(slowest, LEAST_OF_FLOOR * floor) if short else kept
+        slowest = lowered if short else kept
     for one, least, most in zip(traffics, slowest, fastest, strict=True):
         if least > most * (1 + ROUNDING):
             raise Infeasible(demand=one.network, bound="cycles per frame", asked=one.interval,
@@ -141,7 +141,7 @@ def least_pace(traffics: Sequence[Traffic], words_per_cycle: float,
 def _most_worth(words, slowest, floor, fastest, worth, limit: float) -> np.ndarray:
     """Frames per cycle: what is left goes to those whose words are worth most, in turn; they are
     worth more as far as a network is below its floor."""
-    speeds = slowest.copy()
+    speeds, floor = slowest.copy(), np.minimum(floor, fastest)
     left = limit - float(words @ slowest)
     steps = [(words[k] / (worth[k] * more), k, bound[k])
              for more, bound in ((1 + SHORTFALL, floor), (1.0, fastest))

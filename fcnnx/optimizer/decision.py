@@ -291,13 +291,16 @@ class Decider:
         """
         assert self._words is not None
         made, best = list(picked), self._held_worth(picked, times, bounds)
+        least = LEAST_OF_FLOOR * FLOOR if self._objective == "throughput" else 0.0
+        longest = [most or ANY for most in self._slowest(times, bounds, least)]
         for _ in range(TRADES):
             before = best
             for n, chooser in enumerate(self._choosers):
                 for share in WORDS_SHARES:
                     left = Room.of(self._left(room, made, n), share * self._words)
                     option = fastest(chooser, left)
-                    if option is None or self._tightened(n, option, bounds[n]) != bounds[n]:
+                    if (option is None or option.interval > longest[n]
+                            or self._tightened(n, option, bounds[n]) != bounds[n]):
                         continue
                     self._known[n].append(option)
                     tried = [*made[:n], option, *made[n + 1:]]

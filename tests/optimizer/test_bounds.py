@@ -1,5 +1,6 @@
 """The intervals that keep within what a memory gives."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -71,6 +72,9 @@ def test_a_floor_that_cannot_be_reached_counts_twice():
     found = np.array(progress(traffics, least_pace(traffics, 0.2, "throughput")))
     assert worth(found) >= worth(shares).max() - 1e-4
     assert (found >= 0.0999 * floor).all()
+    # A network that is slower by itself than its floor does not starve either.
+    slow = [dataclasses.replace(traffics[0], interval=50_000, alone=1000), traffics[1]]
+    assert progress(slow, least_pace(slow, 0.03, "throughput"))[0] >= 0.1 * floor[0]
 
 
 def test_targets_hold():
