@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from fcnnx.errors import BadInput, Problem, TargetMissed
 from fcnnx.hdl.device import Resources
 
-from .bounds import FLOOR, LEAST_OF_FLOOR, SHORTFALL, SURPLUS, Infeasible, Traffic, least_pace
+from .bounds import FLOOR, LEAST_OF_FLOOR, SURPLUS, Infeasible, Traffic, least_pace
 from .candidates import Room
 from .choice import Chooser, Selection
 from .concurrency import at_once
@@ -23,7 +23,7 @@ from .pareto import (
     smallest,
     undominated,
 )
-from .partition import Option, combine
+from .partition import Option, combine, weighted
 from .targets import Target
 from .timing import simulate
 
@@ -135,11 +135,8 @@ class Decider:
         shares = [share / weight for share, weight in zip(progress, self._weights, strict=True)]
         if self._objective == "fairness":
             return 0.0, min(shares)
-        total = math.fsum(self._weights)
-        kept = min(shares) * total >= FLOOR * (1 - FLOOR_SLACK)
-        figure = math.fsum(
-            weight * (share - (0.0 if kept else SHORTFALL * max(FLOOR * weight / total - share, 0)))
-            for weight, share in zip(self._weights, progress, strict=True))
+        kept = min(shares) * math.fsum(self._weights) >= FLOOR * (1 - FLOOR_SLACK)
+        figure = weighted(progress, self._weights, 0.0 if kept else FLOOR)
         return float(kept), figure
 
     def _measure(self, n: int, selection: Selection) -> _Measured:
@@ -291,8 +288,7 @@ class Decider:
         """
         assert self._words is not None
         made, best = list(picked), self._held_worth(picked, times, bounds)
-        least = LEAST_OF_FLOOR * FLOOR if self._objective == "throughput" else 0.0
-        longest = [most or ANY for most in self._slowest(times, bounds, least)]
+        longest = [most or ANY for most in self._slowest(times, bounds, self._floors[-1])]
         for _ in range(TRADES):
             before = best
             for n, chooser in enumerate(self._choosers):
@@ -375,7 +371,7 @@ class Decider:
     def _combine(self, fronts, times, bounds, room, *, shared: bool):
         """Selections and gap, or None; and warnings: each network has its floor if all can, else
         what one lacks counts once more."""
-        floors = (FLOOR, LEAST_OF_FLOOR * FLOOR) if self._objective == "throughput" else (0.0,)
+        floors = self._floors
         for floor in floors:
             slowest = self._slowest(times, bounds, floor)
             kept = [[each for each in selections if each.interval <= (most or bound)]
@@ -391,6 +387,11 @@ class Decider:
                 picked = [each[k] for each, k in zip(kept, found.picks, strict=True)]
                 return (picked, found.gap), warnings
         return None, ()
+
+    @property
+    def _floors(self) -> tuple[float, ...]:
+        """Of its weight's share, what each network has at least: the first where all can."""
+        return (FLOOR, LEAST_OF_FLOOR * FLOOR) if self._objective == "throughput" else (0.0,)
 
     def _slowest(self, times: Sequence[int], bounds: Sequence[int], floor: float) -> list[int]:
         """The longest interval that each network may have, or to which its frames may be held

@@ -103,7 +103,7 @@ class _Crossing:
 
 def plan_memory(engines: Sequence[Engine], timings: Sequence[EngineTiming], memory: MemoryTiming,
                 *, address_width: int, paces: Sequence[int], most: Sequence[int | None],
-                even: Sequence[bool] | None = None, policy: str = "cyclic") -> MemoryPlan:
+                even: Sequence[bool], policy: str = "cyclic") -> MemoryPlan:
     """Pace, assign and schedule all streams of some engines.
 
     Where the ports do not carry them at these paces, all intervals grow alike until they do; with
@@ -119,8 +119,8 @@ def plan_memory(engines: Sequence[Engine], timings: Sequence[EngineTiming], memo
         Cycles from frame to frame that it shall have, or more where it is slower; those that its
         target allows.
     even : for each engine
-        Whether its inputs may come evenly over its frames, which makes their queues short and
-        frames later; of several engines where it is None.
+        Whether its inputs may come evenly over its frames where several engines share the memory,
+        which makes their queues short and frames later.
     policy : one of :data:`POLICIES`
 
     Raises
@@ -128,8 +128,6 @@ def plan_memory(engines: Sequence[Engine], timings: Sequence[EngineTiming], memo
     TargetMissed
         If the memory gives less than targets ask for.
     """
-    if even is None:
-        even = [len(engines) > 1] * len(engines)
     axi = Axi(data_width=8 * memory.word_bytes, address_width=address_width,
               burst_beats=memory.longest_burst)
     crossings = [_crossings(engine, axi) for engine in engines]
@@ -145,7 +143,7 @@ def plan_memory(engines: Sequence[Engine], timings: Sequence[EngineTiming], memo
     factor = 1.0
     for _ in range(GROWTHS):
         paced = at_once(_paced, engines, [math.ceil(factor * pace) for pace in least], crossings,
-                        even)
+                        [len(engines) > 1 and may for may in even])
         _keep_targets(paced, most)
         try:
             schedule = _fewest_ports(memory, [*_demands(paced, crossings, axi), *loads])
@@ -220,20 +218,18 @@ def _paced(engine: Engine, pace: int, crossings: Sequence[_Crossing],
     """The engine at its pace, the passes of stages whose weights are streamed spread over it, and
     with ``even`` the beats of its inputs as well, as far as that does not make it slower: what it
     then asks of the memory is even, and queues are short."""
-    engines = [each for each in (spread(engine, pace), engine) if each != engine] + [engine]
-    for share in SHARES if even else ():
-        cycles = math.floor(share * pace)
-        spreads = {each.stream: cycles for each in crossings if each.kind == "input"
-                   and each.shape.beats * each.packing.words_per_beat < cycles}
-        for each in engines if spreads else ():
+    evenly = spread(engine, pace)
+    engines = [evenly, engine] if evenly != engine else [engine]
+    inputs = [each for each in crossings if each.kind == "input"] if even else []
+    choices = [{each.stream: cycles for each in inputs
+                if each.shape.beats * each.packing.words_per_beat < cycles}
+               for cycles in (math.floor(share * pace) for share in SHARES)]
+    for spreads in (*filter(None, choices), {}):
+        for each in engines:
             found = _held_back(each, pace, crossings, spreads)
             if found.timing.interval_cycles == pace:
                 return found
-    for each in engines[:-1]:
-        found = _held_back(each, pace, crossings, {})
-        if found.timing.interval_cycles == pace:
-            return found
-    return _held_back(engine, pace, crossings, {})
+    return found
 
 
 def spread(engine: Engine, pace: int) -> Engine:

@@ -13,7 +13,7 @@ from .bounds import SHORTFALL
 from .candidates import Room
 
 
-__all__ = ["OBJECTIVES", "Combination", "Option", "Undecided", "combine", "score"]
+__all__ = ["OBJECTIVES", "Combination", "Option", "Undecided", "combine", "score", "weighted"]
 
 
 OBJECTIVES = ("throughput", "fairness", "resources")
@@ -77,15 +77,21 @@ class Combination:
     gap: float
 
 
+def weighted(progress: Sequence[float], weights: Sequence[float], floor: float) -> float:
+    """The weighted sum of progress, of which what lacks of the floor, as in :func:`combine`, counts
+    once more."""
+    total = math.fsum(weights)
+    return math.fsum(weight * (made - SHORTFALL * max(floor * weight / total - made, 0.0))
+                     for weight, made in zip(weights, progress, strict=True))
+
+
 def score(objective: str, picked: Sequence[Option], weights: Sequence[float],
           budget: Resources, floor: float = 0.0) -> float:
     """The figure that an objective makes as great as it can; the floor is as in
     :func:`combine`."""
     total = math.fsum(weights)
     if objective == "throughput":
-        return math.fsum(weight / total * (option.progress - SHORTFALL * max(
-            floor * weight / total - option.progress, 0.0))
-            for weight, option in zip(weights, picked, strict=True))
+        return weighted([option.progress for option in picked], weights, floor) / total
     if objective == "fairness":
         return min(option.progress * total / weight
                    for weight, option in zip(weights, picked, strict=True))

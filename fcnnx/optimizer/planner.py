@@ -194,7 +194,7 @@ def _plan_memory(finished: Sequence[_Finished], selections: Sequence[Selection],
         [each.engine for each in finished], [each.timing for each in finished], memory,
         address_width=ADDRESS_WIDTH, paces=[each.interval for each in selections],
         most=[target.most_cycles(clock_mhz) for target in targets],
-        even=[len(targets) > 1 and not target.latency_ms for target in targets], policy=policy)
+        even=[not target.latency_ms for target in targets], policy=policy)
     if slow := [each for each in side.engines if each.pace > MOST_PACE]:
         raise BadInput(*(Problem(
             where="--bandwidth", reason=f"A frame of {each.engine.name} takes {each.pace} cycles "

@@ -49,7 +49,8 @@ def planned():
     engines = (residual("resident", 1, (6, 5)), streamed_engine("streamed", 2))
     timings = [simulate(engine) for engine in engines]
     return plan_memory(engines, timings, MEMORY, address_width=32,
-                       paces=[timing.interval_cycles for timing in timings], most=(None, None))
+                       paces=[timing.interval_cycles for timing in timings], most=(None, None),
+                       even=(True, True))
 
 
 @pytest.fixture(scope="module")
@@ -253,7 +254,8 @@ def striped():
     engines = (through, streamed_engine("streamed", 2))
     timings = [simulate(engine) for engine in engines]
     return plan_memory(engines, timings, TWO_PORTS, address_width=32,
-                       paces=[1024, timings[1].interval_cycles], most=(None, None))
+                       paces=[1024, timings[1].interval_cycles], most=(None, None),
+                       even=(True, True))
 
 
 @pytest.fixture(scope="module")
