@@ -20,8 +20,9 @@ VERILATOR = ("--cc", "--exe", "--top-module", "accelerator", "--prefix", PROGRAM
              "--Mdir", "obj", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert",
              "-Wno-fatal", "-Wno-lint", "-Wno-style", "-CFLAGS", "-I..")
 WAVES = ("--trace-fst", "-LDFLAGS", "-L..")
-# The wheel's makefile lacks the first, and takes the others from the machine that made it.
-MAKE = ("CFG_CXXFLAGS_PCH_I=-include", f"PYTHON3={sys.executable}", "OPT_FAST=-O2")
+# The wheel's makefile lacks the first, and takes the second from the machine that made it. With -O2
+# programs run hardly faster, and large ones take several times as long to compile.
+MAKE = ("CFG_CXXFLAGS_PCH_I=-include", f"PYTHON3={sys.executable}", "OPT_FAST=-O1")
 # What Verilator links to every program; it takes longer to compile than a small design.
 RUNTIME = ("verilated.o", "verilated_threads.o")
 RUNTIME_OF_WAVES = ("verilated_fst_c.o",)
