@@ -16,9 +16,9 @@ import numpy as np
 from fcnnx.errors import BadInput, Problem
 from fcnnx.hdl.accelerator import Accelerator
 from fcnnx.hdl.device import Device, Resources
-from fcnnx.hdl.engine import Engine, Source, Stage
+from fcnnx.hdl.engine import Engine, Source, SpillingEngine, Stage
 from fcnnx.hdl.memory.axi import Axi
-from fcnnx.hdl.memory.port import MemoryPort, MemoryStream, MemoryStripe
+from fcnnx.hdl.memory.port import MemoryPort, MemorySpill, MemoryStream, MemoryStripe
 from fcnnx.hdl.operator import Constants, FeatureMap, StreamShape
 from fcnnx.hdl.operators import OPERATORS
 from fcnnx.hdl.operators.requantize import Requantization
@@ -225,10 +225,10 @@ class Plan:
 
 TYPES: dict[str, type] = OPERATORS | {each.__name__: each for each in (
     Accelerator, Axi, Device, Engine, EngineMemory, FeatureMap, FrameStream, MemoryPort,
-    MemoryStream, MemoryStripe, MemorySystem, MemoryTiming, NetworkPlan, Plan, Port, PortSchedule,
-    Requantization, Resources, Schedule, Source, Stage, StagePlan, StreamSchedule, StreamShape,
-    StripedStream)}
-UNSTORED = {"seconds", "front", "faster", "needed"}
+    MemorySpill, MemoryStream, MemoryStripe, MemorySystem, MemoryTiming, NetworkPlan, Plan, Port,
+    PortSchedule, Requantization, Resources, Schedule, Source, SpillingEngine, Stage, StagePlan,
+    StreamSchedule, StreamShape, StripedStream)}
+UNSTORED = {"seconds", "front", "faster", "needed", "waits"}
 
 
 def _encode(value: Any, constants: dict[str, Constants]) -> Any:

@@ -31,6 +31,9 @@ class StreamSchedule:
     needed : :class:`int`
         Words of its queue that are drawn, or waiting, at most: what is proven, and not stored. A
         queue that is read never holds less than the rest of its places.
+    waits : :class:`int`
+        Cycles after which a burst that may move has moved, at most, if the bursts before it could
+        move in time, one after the other at the rate that is guaranteed; not stored either.
     """
 
     name: str
@@ -47,6 +50,7 @@ class StreamSchedule:
     latency: int
     guaranteed: float
     needed: int = dataclasses.field(default=0, compare=False)
+    waits: int = dataclasses.field(default=0, compare=False)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from .streams import connect_streams
 from .verilog import Once, identifier, unique_identifiers
 
 
-__all__ = ["Engine", "Pipeline", "Source", "Stage", "run_stages"]
+__all__ = ["Engine", "Pipeline", "Source", "SpillingEngine", "Stage", "run_stages"]
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -124,9 +124,29 @@ class Engine:
     def compute(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Outputs by name; arrays of shape (frames, rows, columns, channels)."""
         values = {Source(name): x for name, x in inputs.items()}
-        for stage, results in run_stages(self.stages, inputs):
+        for stage, results in run_stages(self.direct_stages, inputs):
             values |= {Source(stage.name, k): y for k, y in enumerate(results)}
         return {name: values[source] for name, source in self.outputs}
+
+    @property
+    def returning(self) -> tuple[tuple[str, str], ...]:
+        """The outputs that come back as inputs, by way of a memory: the name of each, and of its
+        input."""
+        return ()
+
+    @property
+    def results(self) -> tuple[tuple[str, Source], ...]:
+        """The outputs that do not come back."""
+        spilled = {name for name, _ in self.returning}
+        return tuple((name, source) for name, source in self.outputs if name not in spilled)
+
+    @property
+    def direct_stages(self) -> tuple[Stage, ...]:
+        """The stages as if what comes back never left."""
+        outputs = dict(self.outputs)
+        back = {Source(refill): outputs[spill] for spill, refill in self.returning}
+        return tuple(dataclasses.replace(stage, inputs=tuple(
+            back.get(source, source) for source in stage.inputs)) for stage in self.stages)
 
     @property
     def sources(self) -> list[Source]:
@@ -170,6 +190,38 @@ class Engine:
 
     def create(self) -> "Pipeline":
         return Pipeline(self)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SpillingEngine(Engine):
+    """An engine some of whose streams leave it, to come back when they are needed: what waits
+    between a producer and a consumer that is far behind it does so in a memory outside.
+
+    Parameters
+    ----------
+    spills : tuple of pairs of :class:`str`
+        An output, and the input by which the same beats come back.
+
+    Raises
+    ------
+    ValueError
+        If there are none, or the shapes of a pair differ.
+    """
+
+    spills: tuple[tuple[str, str], ...]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        inputs, outputs = dict(self.inputs), dict(self.outputs)
+        if not self.spills:
+            raise ValueError(f"{self.name}: Nothing is spilled")
+        for spill, refill in self.spills:
+            if self.shape(outputs[spill]) != inputs[refill]:
+                raise ValueError(f"{self.name}: {spill} does not come back as {refill}")
+
+    @property
+    def returning(self) -> tuple[tuple[str, str], ...]:
+        return self.spills
 
 
 class Pipeline(wiring.Component):

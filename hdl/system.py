@@ -17,6 +17,7 @@ from .memory.loader import Loader
 from .memory.monitor import PortMonitor
 from .memory.packing import Packer, Packing, Unpacker
 from .memory.port import MemoryPort, MemoryStream
+from .memory.spill import SpillCredit
 from .memory.stripes import StripeMerge, StripeSplit
 from .operator import StreamShape
 from .registers import (
@@ -31,8 +32,13 @@ from .streams import connect_streams
 from .verilog import Once
 
 
-__all__ = ["EngineMemory", "FrameStream", "MemorySide", "MemorySystem", "StripedStream",
-           "region_bytes"]
+__all__ = ["SPILLED", "WRITTEN", "EngineMemory", "FrameStream", "MemorySide", "MemorySystem",
+           "StripedStream", "region_bytes"]
+
+
+# Of the streams of an engine, as its control has them.
+KINDS = ("input", "weights", "output", "load", "spill", "refill")
+WRITTEN, SPILLED = ("output", "spill"), ("spill", "refill")
 
 
 def region_bytes(words: int, axi: Axi) -> int:
@@ -49,13 +55,15 @@ class FrameStream:
     stream : :class:`str`
         Name of the engine's input or output; empty for the words of its load chain.
     kind : :class:`str`
-        ``"input"``, ``"output"``, ``"weights"`` or ``"load"``.
+        ``"input"``, ``"output"``, ``"weights"`` or ``"load"``; ``"spill"`` or ``"refill"`` where an
+        output comes back as an input.
     words : :class:`int`
         Of a frame, whole bursts; of all that is loaded.
     port, number : :class:`int`
         The memory port, and which of its streams.
     offset : :class:`int`
-        Bytes from the base address of the weights.
+        Bytes from the base address of the weights; what is spilled has a region for each buffer
+        there.
     spread : :class:`int`
         Cycles over which the beats of an input's frame pass (:class:`FrameGate`); 0 where they pass
         as they come.
@@ -70,7 +78,7 @@ class FrameStream:
     spread: int = 0
 
     def __post_init__(self) -> None:
-        if self.kind not in ("input", "output", "weights", "load"):
+        if self.kind not in KINDS:
             raise ValueError(f"{self.stream}: A stream cannot be {self.kind!r}")
 
     @property
@@ -91,14 +99,14 @@ class StripedStream(FrameStream):
     Raises
     ------
     ValueError
-        If there are none, or it is what is loaded.
+        If there are none, or it is what is loaded or spilled.
     """
 
     others: tuple[tuple[int, int], ...]
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.others or self.kind == "load":
+        if not self.others or self.kind in ("load", *SPILLED):
             raise ValueError(f"{self.stream}: A {self.kind} stream cannot cross "
                              f"{len(self.others) + 1!r} ports")
 
@@ -115,7 +123,8 @@ class EngineMemory:
     ----------
     engine : :class:`str`
     streams : tuple of :class:`FrameStream`
-        Inputs, weights, outputs, each in the order of the engine; then what is loaded, if anything.
+        Inputs, weights, outputs, each in the order of the engine; then what is spilled and what
+        comes back, both in the same order; then what is loaded, if anything.
     pace : :class:`int`
         Cycles from frame to frame at the least; 0 for none.
     buffers : :class:`int`
@@ -137,8 +146,7 @@ class EngineMemory:
     def named(self) -> dict[str, FrameStream]:
         """The streams by the names that the network's control has for them."""
         return {("load" if kind == "load" else f"{kind}_{k}"): each
-                for kind in ("input", "weights", "output", "load")
-                for k, each in enumerate(self.of_kind(kind))}
+                for kind in KINDS for k, each in enumerate(self.of_kind(kind))}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -198,6 +206,7 @@ class MemorySystem:
         return NetworkControl(
             name=engine.engine, axi=self.axi, inputs=transfers("input"),
             outputs=transfers("output"), weights=transfers("weights"),
+            spills=transfers("spill"), refills=transfers("refill"),
             load=load[0] if load else None, buffers=engine.buffers, in_flight=engine.in_flight)
 
     def _transfer(self, each: FrameStream) -> Transfer:
@@ -205,7 +214,9 @@ class MemorySystem:
         burst, stripes = self.stream_of(each).burst, len(each.places)
         first, *others = (Transfer(
             name=each.stream or each.kind, offset=each.offset, lead=k * burst * self.axi.word_bytes,
-            bursts=-(-(each.words // burst - k) // stripes)) for k in range(stripes))
+            bursts=-(-(each.words // burst - k) // stripes),
+            stride=region_bytes(each.words, self.axi) if each.kind in SPILLED else 0)
+            for k in range(stripes))
         return dataclasses.replace(first, others=tuple(others))
 
     def packing(self, each: FrameStream, shape: StreamShape) -> Packing:
@@ -214,8 +225,13 @@ class MemorySystem:
 
     def weight_bytes(self, engine: EngineMemory) -> int:
         """Bytes of all regions behind the base address of an engine's weights."""
-        return max((each.offset + region_bytes(each.words, self.axi)
-                    for each in (*engine.of_kind("weights"), *engine.of_kind("load"))), default=0)
+        buffers = {"weights": 1, "load": 1, "spill": engine.buffers}
+        return max((each.offset + buffers[each.kind] * region_bytes(each.words, self.axi)
+                    for each in engine.streams if each.kind in buffers), default=0)
+
+    def spilled_bursts(self, engine: EngineMemory, each: FrameStream) -> int:
+        """Of a stream that is spilled, in the memory at once, at most."""
+        return engine.buffers * each.words // self.stream_of(each).burst
 
     def registers(self, digest: str) -> RegisterMap:
         """The registers; the digest, 64 hexadecimal digits, tells this design from others."""
@@ -235,7 +251,9 @@ class MemorySystem:
                     parts.append(Loader.cost(width=self.axi.data_width, device=device))
                     continue
                 parts.append(self.packing(each, shapes[each.stream]).resources(
-                    device, "write" if each.kind == "output" else "read"))
+                    device, "write" if each.kind in WRITTEN else "read"))
+                if each.kind == "spill":
+                    parts.append(SpillCredit.cost(bursts=self.spilled_bursts(memory, each)))
                 if len(each.places) > 1:
                     parts.append(self._stripes_cost(each))
                 if each.kind == "input":
@@ -304,7 +322,7 @@ class MemorySide(wiring.Component):
                         for k, (_, source) in enumerate(engine.outputs)}
             members |= {f"load_{number}": Out(Load), f"reset_{number}": Out(1)}
             begins += len(memory.of_kind("input"))
-            ends += len(engine.outputs)
+            ends += len(memory.of_kind("output"))
         super().__init__(members | {"begins": Out(begins), "ends": Out(ends)})
 
     def elaborate(self, platform):
@@ -340,6 +358,7 @@ class MemorySide(wiring.Component):
                                   place)
             begins += self._reads(m, number, engine, memory, controller, ports)
             ends += self._writes(m, number, engine, memory, controller, ports)
+            self._spills(m, number, memory, ports)
             self._load(m, number, engine, memory, controller, ports)
         m.d.comb += [self.begins.eq(Cat(begins)), self.ends.eq(Cat(ends))]
         return m
@@ -384,7 +403,7 @@ class MemorySide(wiring.Component):
         begins = []
         names = [name for name, _ in engine.inputs]
         for name, each in memory.named.items():
-            if each.kind not in ("input", "weights"):
+            if each.kind not in ("input", "weights", "refill"):
                 continue
             place = names.index(each.stream)
             shape = engine.inputs[place][1]
@@ -394,6 +413,9 @@ class MemorySide(wiring.Component):
             words = self._from_ports(m, number, place, each, ports)
             wiring.connect(m, words, unpacker.i)
             out = getattr(self, f"o_{number}_{place}")
+            if each.kind == "refill":
+                connect_streams(m, name, unpacker.o, out)
+                continue
             starved = [getattr(controller, f"starved_{stripe_name(name, stripe)}")
                        for stripe in range(len(each.places))]
             several = spec.packing(each, shape).words_per_beat > 1
@@ -416,9 +438,9 @@ class MemorySide(wiring.Component):
         """Outputs, from the engine; gives the last beats of their frames."""
         spec = self._spec
         ends = []
-        for k, ((name, source), each) in enumerate(zip(engine.outputs, memory.of_kind("output"),
-                                                       strict=True)):
-            shape = engine.shape(source)
+        written = {each.stream: each for each in memory.streams if each.kind in WRITTEN}
+        for k, (name, source) in enumerate(engine.outputs):
+            shape, each = engine.shape(source), written[name]
             key = "packer", shape, spec.axi.data_width, each.words
             m.submodules[f"packer_{number}_{k}"] = packer = Once(
                 Packer(*key[1:]), key=key, name="packer")
@@ -426,12 +448,27 @@ class MemorySide(wiring.Component):
             connect_streams(m, name, given, packer.i)
             wiring.connect(m, packer.o, self._to_ports(m, number, k, each, ports))
             m.d.comb += getattr(controller, f"blocked_{k}").eq(given.valid & ~given.ready)
+            if each.kind == "spill":
+                continue
             beat = Signal(range(shape.beats), name=f"beat_{number}_{k}")
             last = beat == shape.beats - 1
             with m.If(given.valid & given.ready):
                 m.d.sync += beat.eq(Mux(last, 0, beat + 1))
             ends.append(given.valid & given.ready & last)
         return ends
+
+    def _spills(self, m, number, memory, ports):
+        """What was written is asked for when it is there."""
+        for k, (spill, refill) in enumerate(zip(memory.of_kind("spill"), memory.of_kind("refill"),
+                                                strict=True)):
+            m.submodules[f"credit_{number}_{k}"] = credit = SpillCredit(
+                self._spec.spilled_bursts(memory, spill))
+            read = ports[refill.port]
+            m.d.comb += [
+                credit.written.eq(getattr(ports[spill.port], f"written_{spill.number}")),
+                credit.asked.eq(getattr(read, f"served_{refill.number}")),
+                getattr(read, f"stored_{refill.number}").eq(credit.stored),
+            ]
 
     def _load(self, m, number, engine, memory, controller, ports):
         """What fills the engine's memories; it begins anew before."""

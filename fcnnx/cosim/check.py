@@ -84,7 +84,7 @@ def check(result: Run | MemoryRun, inputs: Inputs,
         given = _inputs_of(engine, inputs)
         expected = golden[engine.name].compute(given)
         frames = values = mismatches = 0
-        for name, _ in engine.outputs:
+        for name, _ in engine.results:
             found = result.outputs[engine.name, name][:result.frames(engine.name)]
             again = expected[name][np.arange(len(found)) % len(expected[name])]
             frames = len(found)
@@ -95,7 +95,8 @@ def check(result: Run | MemoryRun, inputs: Inputs,
 
 
 def _inputs_of(engine: Engine, inputs: Inputs) -> dict[str, np.ndarray]:
-    """Those that are given, and the weights that come with every frame."""
+    """Those that are given, and the weights that come with every frame; what comes back from the
+    memory is made on the way."""
     given = {name: inputs[engine.name, name] for name, _ in engine.inputs
              if (engine.name, name) in inputs}
     count = len(next(iter(given.values())))
@@ -125,7 +126,7 @@ def first_difference(folder: Path, accelerator: Accelerator, inputs: Inputs, eng
         text = (Path(folder) / "rtl" / f"{module}.v").read_text()
         (rtl / f"{module}.v").write_text(_with_probes(text, engine))
         rerun(Path(name))
-        for stage, results in run_stages(engine.stages, _inputs_of(engine, inputs)):
+        for stage, results in run_stages(engine.direct_stages, _inputs_of(engine, inputs)):
             for k, expected in enumerate(results):
                 found = _read_probe(rtl, engine, Source(stage.name, k))
                 place = _first_place(found, expected)

@@ -9,7 +9,7 @@ import numpy as np
 
 from fcnnx.hdl.accelerator import Accelerator
 from fcnnx.hdl.engine import Engine
-from fcnnx.hdl.system import FrameStream, MemorySystem, region_bytes
+from fcnnx.hdl.system import SPILLED, WRITTEN, FrameStream, MemorySystem, region_bytes
 from fcnnx.memory import MemoryTiming
 
 
@@ -117,14 +117,14 @@ def describe_flows(accelerator: Accelerator, memory: MemorySystem, timing: Memor
     for number, each, stripe in _flows(memory):
         engine, streams = accelerator.engines[number], memory.engines[number]
         size = region_bytes(each.words, memory.axi)
-        if each.kind in ("input", "output"):
+        if each.kind in ("input", "output", *SPILLED):
             place, size = places[engine.name, each.stream], size * streams.buffers
         else:
             place = places[engine.name, ""] + each.offset
         first = sum(len(before.of_kind("input")) for before in memory.engines[:number])
         lines.append(" ".join(map(str, (
-            "flow", number, first, each.places[stripe][0], int(each.kind != "output"), place, size,
-            each.words, memory.stream_of(each).burst, stripe, len(each.places),
+            "flow", number, first, each.places[stripe][0], int(each.kind not in WRITTEN), place,
+            size, each.words, memory.stream_of(each).burst, stripe, len(each.places),
             *_end(accelerator, memory, engine, each)))))
     return [*lines, f"sample {_sample_cycles(memory, timing)} {SAMPLES}"]
 

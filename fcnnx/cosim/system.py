@@ -20,7 +20,7 @@ from fcnnx.hdl.accelerator import Accelerator
 from fcnnx.hdl.engine import Engine
 from fcnnx.hdl.memory.packing import pack_frames, unpack_frames
 from fcnnx.hdl.registers import constants
-from fcnnx.hdl.system import EngineMemory, MemorySystem, region_bytes
+from fcnnx.hdl.system import SPILLED, WRITTEN, EngineMemory, MemorySystem, region_bytes
 from fcnnx.memory import MemoryTiming
 
 
@@ -147,7 +147,8 @@ class MemoryRun:
         ports = self.accelerator.ports_of
         begins = np.min([self.begins[port.name][:count] for port in ports(engine, "input")
                          if port.name in self.begins], axis=0)
-        ends = np.max([self.ends[port.name][:count] for port in ports(engine, "output")], axis=0)
+        ends = np.max([self.ends[port.name][:count] for port in ports(engine, "output")
+                       if port.name in self.ends], axis=0)
         return begins, ends
 
     def starved_cycles(self, engine: str) -> int:
@@ -322,6 +323,10 @@ class _Host:
             for name, each in streams.named.items():
                 if each.kind in ("input", "output"):
                     self._stream(number, engine, streams, name, inputs)
+                elif each.kind in SPILLED:
+                    self._regions[engine.name, each.stream] = (
+                        self._regions[engine.name, ""][0] + each.offset,
+                        region_bytes(each.words, self._memory.axi) * streams.buffers)
         self._lines.append(f"timing {timing.latency} {timing.jitter} {timing.refresh_cycles} "
                            f"{timing.refresh_interval if timing.refresh_cycles else 0} "
                            f"{timing.turnaround} {timing.share!r} {seed}")
@@ -379,7 +384,8 @@ class _Host:
         for fault in faults:
             place, size = self._regions[fault.engine, fault.stream]
             engine = self._memory.engines[names.index(fault.engine)]
-            write = int(any(each.stream == fault.stream for each in engine.of_kind("output")))
+            write = int(any(each.stream == fault.stream and each.kind in WRITTEN
+                            for each in engine.streams))
             self._lines.append(f"fault {place + fault.skipped} {size - fault.skipped} "
                                f"{fault.response} {write} {fault.times}")
         self._lines += [f"away {names.index(engine)} {begin} {end}"
@@ -409,8 +415,10 @@ class _Host:
             for port in ports:
                 if port.stream in gated:
                     begins[port.name] = self._cycles(f"{len(begins)}.begins")
+            results = {name for name, _ in engine.results}
             for port in self._accelerator.ports_of(engine, "output"):
-                ends[port.name] = self._cycles(f"{len(ends)}.ends")
+                if port.stream in results:
+                    ends[port.name] = self._cycles(f"{len(ends)}.ends")
             places = [each for each in streams.named.values()
                       if each.kind in ("input", "output")]
             for place, each in enumerate(places):

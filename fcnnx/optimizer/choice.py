@@ -9,15 +9,16 @@ import numpy as np
 
 from fcnnx.hdl.device import KINDS, Device, Resources
 from fcnnx.hdl.engine import Engine, Source
-from fcnnx.hdl.operator import FeatureMap, Operator
+from fcnnx.hdl.operator import FeatureMap, Operator, StreamShape
 from fcnnx.hdl.operators.plumbing import LEAST_PLACES, Fork
 from fcnnx.memory import MemoryTiming
 from fcnnx.network import Network
 
 from . import pricing
-from .candidates import Candidates, Room, amounts_of, candidates, port_candidates
+from .candidates import Candidates, Crossing, Room, amounts_of, candidates, port_candidates
 from .fifos import Places
-from .folding import build_engine, conversions, links
+from .folding import build_engine, conversion, conversions, links
+from .spilling import spill, spilled_lanes
 
 
 __all__ = ["Chooser", "Selection"]
@@ -119,6 +120,7 @@ class Chooser:
         self._edges: list[tuple[int, int, _Edge]] = []
         self._forks: dict[int, tuple[FeatureMap, int]] = {}
         self.held: dict[int, tuple[int, ...]] = {}  # values in each branch of a node's fork
+        self.spilled: set[tuple[int, int]] = set()  # nodes, and which branch of their forks
         self._priced: pricing.Tables | None = None
         self._forks_priced = False
         self._connect()
@@ -195,7 +197,27 @@ class Chooser:
         amounts = np.zeros(self._kinds, dtype=np.int64)
         amounts[:len(KINDS)] = _fork_amounts(feature_map, lanes, tuple(
             max(LEAST_PLACES, -(-values // lanes)) for values in held), self.device)
+        for branch in range(count):
+            if (k, branch) in self.spilled:
+                assert self.memory is not None
+                amounts += _spill_amounts(feature_map, lanes, self.memory, self.device)
         return amounts
+
+    def spillable(self) -> list[tuple[int, int, int]]:
+        """What queues are known to hold, that could be in the memory: node, branch and bits."""
+        if self.memory is None:
+            return []
+        return [(k, branch, values * self._forks[k][0].width)
+                for k, held in self.held.items() for branch, values in enumerate(held)
+                if (k, branch) not in self.spilled]
+
+    def spill(self, node: int, branch: int) -> None:
+        """Lead a branch through the memory from now on."""
+        self.spilled.add((node, branch))
+        held = list(self.held[node])
+        held[branch] = 0
+        self.held[node] = tuple(held)
+        self._forks_priced = False
 
     @property
     def _kinds(self) -> int:
@@ -278,8 +300,14 @@ class Chooser:
                 operators[name] = node.chain(pick, originals[name])
             else:
                 ports[name] = int(node.lanes[pick, 0])
-        return build_engine(self.network, operators, ports=ports, interval=selection.limit,
-                            places=places)
+        engine = build_engine(self.network, operators, ports=ports, interval=selection.limit,
+                              places=places)
+        if self.memory is None or not self.spilled:
+            return engine
+        forks = {stage.inputs[0].name: stage.name for stage in engine.stages
+                 if isinstance(stage.operator, Fork)}
+        return spill(engine, [Source(forks[self.names[k]], branch) for k, branch in self.spilled],
+                     bits=8 * self.memory.word_bytes, interval=selection.limit)
 
     def remember(self, engine: Engine) -> None:
         """Keep in mind what the forks of an engine hold, for later prices."""
@@ -290,6 +318,19 @@ class Chooser:
                 self.held[node] = tuple(depth * stage.operator.lanes
                                         for depth in stage.operator.places)
         self._forks_priced = False
+
+
+@functools.cache
+def _spill_amounts(feature_map: FeatureMap, lanes: int, memory: MemoryTiming,
+                   device: Device) -> np.ndarray:
+    """What it takes to lead a stream through the memory, with the words of a frame both ways."""
+    narrow = spilled_lanes(feature_map, 8 * memory.word_bytes)
+    crossing = Crossing.of(StreamShape(map=feature_map, lanes=narrow), memory)
+    ways = [conversion(feature_map, *pair, crossing.interval)
+            for pair in ((lanes, narrow), (narrow, lanes))]
+    converters = [each.resources(device) for way in ways for each in way]
+    total = sum(converters, crossing.resources(device) + crossing.resources(device))
+    return amounts_of(total, 2 * crossing.words)
 
 
 @functools.cache

@@ -43,6 +43,8 @@ class Demand:
         the stream takes what it gets: a slot in each period.
     interval : :class:`int`
         Cycles per frame.
+    stripes : :class:`bool`
+        Whether its bursts may go over several ports.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Demand:
     burst: int
     cycles: np.ndarray | None = None
     interval: int = 0
+    stripes: bool = True
 
     def __post_init__(self) -> None:
         if self.direction not in ("read", "write"):
@@ -86,7 +89,7 @@ class Demand:
 
 def engine_demand(timing: EngineTiming, source: Source, *, name: str, network: str,
                   direction: str, longest_burst: int, beats_per_word: int = 1,
-                  words_per_beat: int = 1) -> Demand:
+                  words_per_beat: int = 1, stripes: bool = True) -> Demand:
     """What an engine that runs at its pace asks of the memory for one of its streams.
 
     Parameters
@@ -101,6 +104,8 @@ def engine_demand(timing: EngineTiming, source: Source, *, name: str, network: s
         Words.
     beats_per_word, words_per_beat : :class:`int`
         One of them is 1.
+    stripes : :class:`bool`
+        Of the demand.
 
     Raises
     ------
@@ -117,7 +122,7 @@ def engine_demand(timing: EngineTiming, source: Source, *, name: str, network: s
     cycles = moved(transfers, beats_per_word=beats_per_word, words_per_beat=words_per_beat,
                    burst=burst)
     return Demand(name=name, network=network, direction=direction, burst=burst, cycles=cycles,
-                  interval=timing.interval_cycles)
+                  interval=timing.interval_cycles, stripes=stripes)
 
 
 def round_robin_places(demand: Demand, memory: MemoryTiming, *,

@@ -7,14 +7,16 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from fcnnx.errors import Problem, TargetMissed
+from fcnnx.errors import BadInput, Problem, TargetMissed
 from fcnnx.hdl.engine import Engine, Source
 from fcnnx.hdl.memory.axi import Axi
 from fcnnx.hdl.memory.packing import Packing
-from fcnnx.hdl.memory.port import MemoryPort, MemoryStream, MemoryStripe
+from fcnnx.hdl.memory.port import MemoryPort, MemorySpill, MemoryStream, MemoryStripe
 from fcnnx.hdl.operator import StreamShape
 from fcnnx.hdl.operators.streamed import StreamedConvolution
 from fcnnx.hdl.system import (
+    SPILLED,
+    WRITTEN,
     EngineMemory,
     FrameStream,
     MemorySystem,
@@ -22,10 +24,11 @@ from fcnnx.hdl.system import (
     region_bytes,
 )
 from fcnnx.memory import MemoryTiming
-from fcnnx.schedule import StreamSchedule
+from fcnnx.schedule import PortSchedule, StreamSchedule
 
 from .bounds import Infeasible
 from .concurrency import at_once
+from .curves import written_words
 from .demands import Demand, burst_words, engine_demand
 from .schedule import Schedule, in_turn, solve
 from .timing import EngineTiming, simulate
@@ -37,9 +40,13 @@ __all__ = ["POLICIES", "MemoryPlan", "PacedEngine", "plan_memory", "spread"]
 POLICIES = ("cyclic", "round-robin")
 USABLE = 0.985  # of the bandwidth: turns and whole bursts take the rest
 MORE, MOST_GROWTH = 1.005, 2.0  # by which intervals grow where ports do not carry all
+LESS, LATE = 1.01, 4  # and where what comes back is too late, and how often
 GROWTHS = 32
 PACINGS = 6  # of the offers, until they are those of the gate
+RETURNS = 2  # more of them for each stream that comes back, whose offers depend on those before it
 SHARES = (1.0, 0.75)  # of its pace, over which a frame's beats are spread
+# Cycles that what comes back from the memory spends outside of queues and ports.
+HANDLING = 16
 STILL = 16  # frames after which an engine that is paced must repeat itself
 
 
@@ -91,6 +98,8 @@ class _Crossing:
     source: Source
     shape: StreamShape
     packing: Packing
+    burst: int
+    spilled: "_Crossing | None" = None  # what comes back as this one
 
     @property
     def name(self) -> str:
@@ -98,7 +107,7 @@ class _Crossing:
 
     @property
     def direction(self) -> str:
-        return "write" if self.kind == "output" else "read"
+        return "write" if self.kind in WRITTEN else "read"
 
 
 def plan_memory(engines: Sequence[Engine], timings: Sequence[EngineTiming], memory: MemoryTiming,
@@ -125,6 +134,8 @@ def plan_memory(engines: Sequence[Engine], timings: Sequence[EngineTiming], memo
 
     Raises
     ------
+    BadInput
+        If a stream that comes back from the memory is wanted before it surely is there.
     TargetMissed
         If the memory gives less than targets ask for.
     """
@@ -134,16 +145,25 @@ def plan_memory(engines: Sequence[Engine], timings: Sequence[EngineTiming], memo
     least = [max([pace, timing.interval_cycles, *(each.packing.interval for each in ours)])
              for pace, timing, ours in zip(paces, timings, crossings, strict=True)]
     loads = [load for engine in engines if (load := _load(engine, axi))]
+    shortest = {each.name: _Way() for ours in crossings for each in ours if each.spilled}
     if policy == "round-robin":
-        paced = [_paced(engine, timing.interval_cycles, ours, False) for engine, timing, ours
-                 in zip(engines, timings, crossings, strict=True)]
+        paced = [_paced(engine, timing.interval_cycles, ours, False, shortest)
+                 for engine, timing, ours in zip(engines, timings, crossings, strict=True)]
         schedule = in_turn(memory, [*_demands(paced, crossings, axi), *loads])
         return MemoryPlan(system=_system(crossings, paced, schedule, axi), schedule=schedule,
                           engines=tuple(paced))
-    factor = 1.0
+    factor, patience, ways = 1.0, LATE, shortest
     for _ in range(GROWTHS):
-        paced = at_once(_paced, engines, [math.ceil(factor * pace) for pace in least], crossings,
-                        [len(engines) > 1 and may for may in even])
+        try:
+            paced = at_once(_paced, engines, [math.ceil(factor * pace) for pace in least],
+                            crossings, [len(engines) > 1 and may for may in even],
+                            [ways for _ in engines])
+        except _Late:
+            if not patience:
+                raise
+            # Tables that have hardly a slot to spare have long turns.
+            patience, factor, ways = patience - 1, factor * LESS, shortest
+            continue
         _keep_targets(paced, most)
         try:
             schedule = _fewest_ports(memory, [*_demands(paced, crossings, axi), *loads])
@@ -151,9 +171,22 @@ def plan_memory(engines: Sequence[Engine], timings: Sequence[EngineTiming], memo
             refusal = error
             factor *= max(MORE, min(error.factor, MOST_GROWTH))
             continue
+        found = _ways(crossings, schedule, memory)
+        longer = [name for name, way in found.items() if not ways[name].covers(way)]
+        if longer:
+            refusal = Infeasible(
+                demand=", ".join(longer), bound="cycles to the memory and back",
+                asked=sum(found[longer[0]].delays), given=sum(ways[longer[0]].delays))
+            ways = {name: way.longest(found[name]) for name, way in ways.items()}
+            continue
+        schedule = _told(schedule, ways)
         return MemoryPlan(system=_system(crossings, paced, schedule, axi), schedule=schedule,
                           engines=tuple(paced))
     raise _missed(refusal)
+
+
+class _Late(BadInput):
+    """What comes back from the memory would be waited for."""
 
 
 def _keep_targets(paced: Sequence[PacedEngine], most: Sequence[int | None]) -> None:
@@ -200,21 +233,91 @@ def _missed(error: Infeasible) -> TargetMissed:
 def _crossings(engine: Engine, axi: Axi) -> list[_Crossing]:
     """Inputs, weights and outputs, as they are packed."""
     weights = engine.weight_frames
-    rows = [("weights" if name in weights else "input", name, Source(name), shape)
-            for name, shape in engine.inputs]
-    rows += [("output", name, source, engine.shape(source)) for name, source in engine.outputs]
+    inputs, outputs = dict(engine.inputs), dict(engine.outputs)
+    back = dict(engine.returning)
+    rows = [("weights" if name in weights else "input", name, Source(name))
+            for name in inputs if name not in back.values()]
+    rows += [("output", name, source) for name, source in engine.results]
+    rows += [("spill", name, outputs[name]) for name in back]
     found = []
-    for kind, name, source, shape in rows:
+    for kind, name, source in rows:
+        shape = engine.shape(source)
         data = Packing(shape=shape, width=axi.data_width, words=1 << 40).data_words
         burst = burst_words(data, axi.longest_burst)
         packing = Packing(shape=shape, width=axi.data_width, words=-(-data // burst) * burst)
         found.append(_Crossing(engine=engine.name, stream=name, kind=kind, source=source,
-                               shape=shape, packing=packing))
-    return found
+                               shape=shape, packing=packing, burst=burst))
+    return found + [dataclasses.replace(
+        each, stream=back[each.stream], kind="refill", source=Source(back[each.stream]),
+        spilled=each) for each in found if each.kind == "spill"]
 
 
-def _paced(engine: Engine, pace: int, crossings: Sequence[_Crossing],
-           even: bool) -> PacedEngine:
+@dataclasses.dataclass(frozen=True)
+class _Way:
+    """Of a stream to the memory and back.
+
+    Parameters
+    ----------
+    delays : pair of :class:`float`
+        Cycles after which a burst that has left is written, and one that is written is back, at
+        most, if those before it were in time.
+    steps : pair of :class:`float`
+        Cycles from burst to burst, of those that have to wait for one another.
+    """
+
+    delays: tuple[float, float] = (0.0, 0.0)
+    steps: tuple[float, float] = (0.0, 0.0)
+
+    def back(self, left: np.ndarray) -> np.ndarray:
+        """When bursts are back that have left then, at the latest: behind the memory's answer."""
+        turns = np.arange(len(left))
+        for delay, step in zip(self.delays, self.steps, strict=True):
+            left = np.maximum.accumulate(left - turns * step) + turns * step + delay
+        return np.ceil(left).astype(np.int64)
+
+    def covers(self, other: "_Way") -> bool:
+        """Whether it is nowhere shorter."""
+        return all(mine >= theirs for mine, theirs in zip(
+            self.delays + self.steps, other.delays + other.steps, strict=True))
+
+    def longest(self, other: "_Way") -> "_Way":
+        """What covers both."""
+        def most(ours, theirs):
+            return tuple(map(max, ours, theirs))
+        return _Way(most(self.delays, other.delays), most(self.steps, other.steps))
+
+
+def _ways(crossings: Sequence[Sequence[_Crossing]], schedule: Schedule,
+          memory: MemoryTiming) -> dict[str, _Way]:
+    """The way of each stream that comes back, as the ports serve it: a burst is written, its
+    response comes, and then it is read."""
+    served = {each.name: each for each in schedule.streams}
+    response = memory.latency + memory.jitter + HANDLING
+    return {each.name: _Way(
+        delays=(served[each.spilled.name].waits + response, served[each.name].waits),
+        steps=(each.burst / served[each.spilled.name].guaranteed,
+               each.burst / served[each.name].guaranteed))
+        for ours in crossings for each in ours if each.spilled}
+
+
+def _told(schedule: Schedule, ways: Mapping[str, _Way]) -> Schedule:
+    """The schedule with what is proven of streams that come back: not that something of them always
+    waits, but that each beat is there in time."""
+    def port(each: PortSchedule) -> PortSchedule:
+        return dataclasses.replace(each, streams=tuple(
+            dataclasses.replace(stream, needed=0) if stream.name in ways else stream
+            for stream in each.streams))
+
+    told = [f"{name}: a burst is written {math.ceil(way.delays[0])} cycles after it has left, and "
+            f"back after {math.ceil(way.delays[1])} more; those that wait for one another follow "
+            f"every {max(way.steps):.1f} cycles; nothing waits for them"
+            for name, way in ways.items()]
+    return dataclasses.replace(schedule, ports=tuple(map(port, schedule.ports)),
+                               checked=(*schedule.checked, *told))
+
+
+def _paced(engine: Engine, pace: int, crossings: Sequence[_Crossing], even: bool,
+           ways: Mapping[str, _Way]) -> PacedEngine:
     """The engine at its pace, the passes of stages whose weights are streamed spread over it, and
     with ``even`` the beats of its inputs as well, as far as that does not make it slower: what it
     then asks of the memory is even, and queues are short."""
@@ -226,9 +329,17 @@ def _paced(engine: Engine, pace: int, crossings: Sequence[_Crossing],
                for cycles in (math.floor(share * pace) for share in SHARES)]
     for spreads in (*filter(None, choices), {}):
         for each in engines:
-            found = _held_back(each, pace, crossings, spreads)
-            if found.timing.interval_cycles == pace:
+            found = _held_back(each, pace, crossings, spreads, ways)
+            if found is not None and found.timing.interval_cycles == pace:
                 return found
+    if found is None or engine.returning:
+        names = ", ".join(name for name, _ in engine.returning)
+        raise _Late(Problem(
+            where=engine.name, reason=f"{names}: What leaves is wanted back before the memory has "
+            f"surely written and read it, which takes up to "
+            f"{max(math.ceil(sum(way.delays)) for way in ways.values())} cycles and more where "
+            "bursts wait for one another.",
+            remedy="Allow more block RAM or bandwidth."))
     return found
 
 
@@ -246,34 +357,57 @@ def spread(engine: Engine, pace: int) -> Engine:
 
 
 def _held_back(engine: Engine, pace: int, crossings: Sequence[_Crossing],
-               spreads: Mapping[str, int]) -> PacedEngine:
+               spreads: Mapping[str, int], ways: Mapping[str, _Way]) -> PacedEngine | None:
     """The engine with its frames held back: the gate counts from when a frame really began.
 
-    The first waits until weights have filled their buffers.
+    The first waits until weights have filled their buffers. What comes back from the memory does so
+    as late as its way may take; None where something would have to wait for it, and so for the
+    memory's whims.
     """
     filled = sum(each.packing.interval for each in crossings if each.kind == "weights")
     inputs = [each.stream for each in crossings if each.kind == "input"]
     begins = {name: filled + np.arange(STILL) * pace for name in inputs}
     real, timing = begins, None
-    for _ in range(PACINGS):
+    back: dict[str, np.ndarray] = {}
+    for _ in range(PACINGS + RETURNS * len(engine.returning)):
+        offers = _offers(crossings, begins, real, spreads)
         timing = simulate(engine, STILL if timing is None else len(timing.ends),
-                          offers=_offers(crossings, begins, real, spreads),
-                          kept=[each.source for each in crossings])
+                          offers=offers | back, kept=[each.source for each in crossings])
+        came, back = back, {each.stream: _back(each, each.spilled, timing, ways[each.name])
+                            for each in crossings if each.spilled}
         counted, real = real, {
             name: timing.transfers[Source(name)].reshape(len(timing.ends), -1)[:, 0]
             for name in inputs}
         held = {name: np.concatenate([first[:1], first[:-1] + pace])
                 for name, first in real.items()}
-        if all((begins[name][:len(cycles)] == cycles).all() for name, cycles in held.items()) and (
-                all((counted[name][:len(real[name])] == real[name]).all() for name in spreads)):
+        if (all((begins[name][:len(cycles)] == cycles).all() for name, cycles in held.items())
+                and all((counted[name][:len(real[name])] == real[name]).all() for name in spreads)
+                and came.keys() == back.keys()
+                and all(np.array_equal(came[name], cycles) for name, cycles in back.items())):
             break
         begins = held
     assert timing is not None
+    if engine.returning:
+        ample = simulate(engine, len(timing.ends), offers=offers, kept=())
+        if not np.array_equal(ample.ends, timing.ends):
+            return None
     first = min(int(cycles[0]) for cycles in real.values())
     transfers = {source: _since(cycles, first, len(timing.ends), pace) if source.name in
                  engine.weight_frames else cycles for source, cycles in timing.transfers.items()}
     return PacedEngine(engine=engine, pace=pace, spreads=spreads, timing=dataclasses.replace(
         timing, transfers=transfers, latency_cycles=int(timing.ends[0]) - first))
+
+
+def _back(each: _Crossing, spilled: _Crossing, timing: EngineTiming, way: _Way) -> np.ndarray:
+    """When each beat that comes back is there, the last word of its burst having left before."""
+    packing = each.packing
+    left = timing.transfers[spilled.source].reshape(len(timing.ends), -1)
+    written = written_words(left, beats_per_word=packing.beats_per_word,
+                            words_per_beat=packing.words_per_beat, burst=each.burst)
+    bursts = way.back(written[:, each.burst - 1::each.burst].ravel()).reshape(len(written), -1)
+    beats = np.arange(each.shape.beats)
+    last = (beats // packing.beats_per_word + 1) * packing.words_per_beat - 1
+    return bursts[:, last // each.burst].ravel()
 
 
 def _since(cycles: np.ndarray, first: int, frames: int, pace: int) -> np.ndarray:
@@ -293,7 +427,7 @@ def _offers(crossings: Sequence[_Crossing], begins: Mapping[str, np.ndarray],
     offers = {}
     frames = len(next(iter(begins.values())))
     for each in crossings:
-        if each.kind == "output":
+        if each.kind in WRITTEN:
             continue
         beats = np.arange(each.shape.beats)
         starts = begins.get(each.stream, np.arange(frames) * each.packing.interval)
@@ -311,7 +445,8 @@ def _demands(paced: Sequence[PacedEngine], crossings: Sequence[Sequence[_Crossin
     return [engine_demand(one.timing, each.source, name=each.name, network=each.engine,
                           direction=each.direction, longest_burst=axi.longest_burst,
                           beats_per_word=each.packing.beats_per_word,
-                          words_per_beat=each.packing.words_per_beat)
+                          words_per_beat=each.packing.words_per_beat,
+                          stripes=each.kind not in SPILLED)
             for one, ours in zip(paced, crossings, strict=True) for each in ours]
 
 
@@ -336,13 +471,14 @@ def _system(crossings: Sequence[Sequence[_Crossing]],
     """The hardware that does it."""
     ports: list[MemoryPort] = []
     places: dict[str, dict[int, tuple[int, int]]] = {}
+    spilled = {each.name for ours in crossings for each in ours if each.kind in SPILLED}
     for port in schedule.ports:
         if not port.streams:
             continue
         for k, each in enumerate(port.streams):
             places.setdefault(each.name, {})[each.stripe] = len(ports), k
-        ports.append(MemoryPort(axi=axi, streams=tuple(map(_port_stream, port.streams)),
-                                table=port.table,
+        streams = tuple(_port_stream(each, each.name in spilled) for each in port.streams)
+        ports.append(MemoryPort(axi=axi, streams=streams, table=port.table,
                                 outstanding=port.outstanding))
     cyclic = any(port.table for port in ports)
     memories = tuple(_engine_memory(ours, one, places, axi, cyclic,
@@ -358,10 +494,10 @@ def _lateness(schedule: Schedule, network: str) -> int:
                for direction in ("read", "write"))
 
 
-def _port_stream(each: StreamSchedule) -> MemoryStream:
+def _port_stream(each: StreamSchedule, spilled: bool) -> MemoryStream:
     """A stream, or a stripe of one, as its port has it."""
-    kind = (MemoryStream if each.stripes == 1
-            else functools.partial(MemoryStripe, stripes=each.stripes))
+    kind = (functools.partial(MemoryStripe, stripes=each.stripes) if each.stripes > 1
+            else MemorySpill if spilled else MemoryStream)
     return kind(name=each.name, direction=each.direction, burst=each.burst, places=each.places)
 
 
@@ -377,24 +513,28 @@ def _frame_stream(places: Mapping[int, tuple[int, int]], *, stream: str, kind: s
 def _engine_memory(crossings: Sequence[_Crossing], paced: PacedEngine,
                    places: Mapping[str, Mapping[int, tuple[int, int]]], axi: Axi,
                    cyclic: bool, *, late: int) -> EngineMemory:
-    """An engine's streams, weights one region after the other; only tables ask for a pace.
+    """An engine's streams, one region after the other; only tables ask for a pace.
 
     As many frames are under way as are in the engine and in the memory at once, and one each that
     is asked for, that is answered and that the host has.
     """
     engine = paced.engine
-    offset, streams = 0, []
-    for each in crossings:
-        words = each.packing.words
-        streams.append(_frame_stream(places[each.name], stream=each.stream, kind=each.kind,
-                                     words=words, offset=offset if each.kind == "weights" else 0,
-                                     spread=paced.spreads.get(each.stream, 0)))
-        if each.kind == "weights":
-            offset += region_bytes(words, axi)
-    if words := _load_words(engine, axi):
-        streams.append(_frame_stream(places[f"{engine.name} load"], stream="", kind="load",
-                                     words=words, offset=offset))
     under_way = math.ceil((paced.timing.latency_cycles + late) / paced.pace) + 3
+    buffers = 1 << (under_way - 1).bit_length()
+    loaded = _load_words(engine, axi)
+    # Weights, what is loaded, what is spilled; that which comes back lies where it was put.
+    regions = [(each.name, each.packing.words) for each in crossings if each.kind == "weights"]
+    regions += [("", loaded)]
+    regions += [(each.name, buffers * region_bytes(each.packing.words, axi) // axi.word_bytes)
+                for each in crossings if each.kind == "spill"]
+    ends = np.cumsum([region_bytes(words, axi) for _, words in regions])
+    offsets = dict(zip([name for name, _ in regions], [0, *ends.tolist()], strict=False))
+    streams = [_frame_stream(places[each.name], stream=each.stream, kind=each.kind,
+                             words=each.packing.words,
+                             offset=offsets.get((each.spilled or each).name, 0),
+                             spread=paced.spreads.get(each.stream, 0)) for each in crossings]
+    if loaded:
+        streams.append(_frame_stream(places[f"{engine.name} load"], stream="", kind="load",
+                                     words=loaded, offset=offsets[""]))
     return EngineMemory(engine=engine.name, streams=tuple(streams),
-                        pace=paced.pace if cyclic else 0,
-                        buffers=1 << (under_way - 1).bit_length(), in_flight=under_way)
+                        pace=paced.pace if cyclic else 0, buffers=buffers, in_flight=under_way)

@@ -32,6 +32,8 @@ from .timing import EngineTiming
 __all__ = ["check_io", "plan"]
 
 
+# Of a queue, below which its way through the memory would take as much.
+LEAST_SPILLED, BRAM18_BITS = 2 * 18432, 18432
 ATTEMPTS = 6  # until queues at joins, sized last, fit as well
 CROWDED = 0.85  # of a device's look-up tables: the rest is what routers ask for
 IOS = ("stream", "dram")
@@ -208,7 +210,7 @@ def _decide(decider: Decider, choosers: Sequence[Chooser], budget: Resources,
             progress: Progress) -> _Decided:
     """Decide, size the queues and the memory side, and decide anew with what they take where that
     is too much; once more where it then fits, as less may have been left than there is, and the
-    better of both is taken."""
+    better of both is taken. Where nothing fits, the longest queues go to the memory."""
     device = choosers[0].device
     side, taken, spared = None, Resources(), Resources()
     if planned is not None:
@@ -218,8 +220,17 @@ def _decide(decider: Decider, choosers: Sequence[Chooser], budget: Resources,
     room = _less(budget, taken)
     best: _Decided | None = None
     greatest = -math.inf, -math.inf
-    for attempt in range(ATTEMPTS):
-        decision = decider.decide(room, budget, taken)
+    attempt = excess = 0
+    while attempt < ATTEMPTS:
+        try:
+            decision = decider.decide(room, budget, taken)
+        except BadInput:
+            if not attempt or not _spill(choosers, excess):
+                raise
+            progress("Moving queues to the memory")
+            room = _less(budget, taken)
+            continue
+        attempt += 1
         progress("Sizing the queues")
         finished = at_once(_finish, choosers, decision.selections)
         if planned is not None:
@@ -230,6 +241,7 @@ def _decide(decider: Decider, choosers: Sequence[Chooser], budget: Resources,
                         for paced in side.engines]
             taken = side.system.resources([each.engine for each in finished], device)
         total = sum((each.resources for each in finished), taken)
+        excess = total.bram18 - budget.bram18
         again = best is not None
         if total.fits(budget):
             worth = decider.worth([time / each.timing.interval_cycles
@@ -237,9 +249,9 @@ def _decide(decider: Decider, choosers: Sequence[Chooser], budget: Resources,
             if worth > greatest:
                 greatest, best = worth, (decision, finished, side, taken)
             spared = Resources()
-        elif attempt:  # counting better was not enough
+        elif attempt > 1:  # counting better was not enough
             spared += _less(total, budget)
-        if again or (best is not None and not attempt):
+        if again or (best is not None and attempt == 1):
             break
         for chooser, done in zip(choosers, finished, strict=True):
             chooser.remember(done.engine)
@@ -247,9 +259,26 @@ def _decide(decider: Decider, choosers: Sequence[Chooser], budget: Resources,
         counted = sum((chooser.counted(selection).resources for chooser, selection
                        in zip(choosers, decision.selections, strict=True)), Resources())
         room = _less(_less(budget, _less(total, counted)), spared)
+        if attempt == ATTEMPTS and best is None and _spill(choosers, excess):
+            attempt, spared, room = 1, Resources(), _less(budget, taken)
     if best is None:
         raise BadInput(*_over(total, budget))
     return best
+
+
+def _spill(choosers: Sequence[Chooser], excess: int) -> bool:
+    """Have the longest queues at joins in the memory, as many as free so many block RAMs, one at
+    least; whether there was any."""
+    bits = 0
+    longest = sorted(((held, chooser, node, branch) for chooser in choosers
+                      for node, branch, held in chooser.spillable() if held >= LEAST_SPILLED),
+                     key=lambda each: -each[0])
+    for held, chooser, node, branch in longest:
+        if bits > excess * BRAM18_BITS:
+            break
+        chooser.spill(node, branch)
+        bits += held
+    return bits > 0
 
 
 def _less(room: Resources, taken: Resources) -> Resources:

@@ -152,7 +152,8 @@ def _assignments(memory: MemoryTiming, demands: Sequence[Demand], *,
                          given=memory.derated, factor=wanted / memory.derated,
                          remedy=f"Intervals {wanted / memory.derated:.4g} times as long fit.")
     order = sorted(demands, key=lambda demand: -demand.rate)
-    able = [demand for demand in order if demand.words >= demand.burst * memory.ports]
+    able = [demand for demand in order
+            if demand.stripes and demand.words >= demand.burst * memory.ports]
     attempts = len(able) + 1 if striping and memory.ports > 1 else 1
     found = False
     for count in _some(attempts):
@@ -296,7 +297,8 @@ class _Port:
                 name=demand.name, network=demand.network, direction=demand.direction,
                 port=self.number, stripe=part.stripe, stripes=part.stripes, burst=demand.burst,
                 slots=len(own), places=places, words=part.words, interval=demand.interval,
-                latency=delay, guaranteed=service.rate, needed=needed))
+                latency=delay, guaranteed=service.rate, needed=needed,
+                waits=math.ceil(1 + service.latency(service.rate) + delay)))
         return PortSchedule(streams=tuple(streams), table=tuple(int(k) for k in table),
                             period=period, outstanding=self.outstanding)
 

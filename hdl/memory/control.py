@@ -47,20 +47,24 @@ class Transfer:
         Bytes from the base address.
     lead : :class:`int`
         Bytes from there to its first burst.
+    stride : :class:`int`
+        Bytes from a frame's place to that of the next, of as many as there are buffers, of what is
+        spilled; 0 where it is always the same place, or each has a base address.
     others : tuple of :class:`Transfer`
         Its further stripes, which go over other ports.
 
     Raises
     ------
     ValueError
-        If there are no bursts, or more than a command can name, or the offset is no multiple of
-        4 KiB, or the lead is as much.
+        If there are no bursts, or more than a command can name, or offset or stride are no multiple
+        of 4 KiB, or the lead is as much.
     """
 
     name: str
     bursts: int
     offset: int = 0
     lead: int = 0
+    stride: int = 0
     others: tuple["Transfer", ...] = ()
 
     def __post_init__(self) -> None:
@@ -70,6 +74,9 @@ class Transfer:
         if self.offset < 0 or self.offset % BOUNDARY:
             raise ValueError(f"{self.name}: Offset must be a multiple of {BOUNDARY}, "
                              f"not {self.offset!r}")
+        if self.stride < 0 or self.stride % BOUNDARY:
+            raise ValueError(f"{self.name}: Stride must be a multiple of {BOUNDARY}, "
+                             f"not {self.stride!r}")
         if not 0 <= self.lead < BOUNDARY:
             raise ValueError(f"{self.name}: Lead must be less than {BOUNDARY}, not {self.lead!r}")
 
@@ -87,6 +94,9 @@ class NetworkControl:
         One or more; a frame each. Each has base addresses of its own.
     weights : tuple of :class:`Transfer`
         Those that are streamed; read anew for each frame, from the base address of the weights.
+    spills, refills : tuples of :class:`Transfer`
+        What is written to be read again for the same frame, and that reading; as many of both, from
+        the same base address.
     load : :class:`Transfer`, or None
         What fills the memories on chip at the start, from the same base address.
     buffers : :class:`int`
@@ -98,7 +108,8 @@ class NetworkControl:
     Raises
     ------
     ValueError
-        If there is no input or no output, or a number is out of its range.
+        If there is no input or no output, or a number is out of its range, or frames that are
+        spilled have no place each.
     """
 
     name: str
@@ -106,6 +117,8 @@ class NetworkControl:
     inputs: tuple[Transfer, ...]
     outputs: tuple[Transfer, ...]
     weights: tuple[Transfer, ...] = ()
+    spills: tuple[Transfer, ...] = ()
+    refills: tuple[Transfer, ...] = ()
     load: Transfer | None = None
     buffers: int = 2
     in_flight: int = 63
@@ -118,21 +131,29 @@ class NetworkControl:
         if self.in_flight < 2:
             raise ValueError(f"{self.name}: Frames in flight must be 2 or more, "
                              f"not {self.in_flight!r}")
+        if self.spills and self.in_flight > self.buffers:
+            raise ValueError(f"{self.name}: {self.in_flight!r} frames in flight that are spilled "
+                             f"must have as many buffers, not {self.buffers!r}")
 
     @property
     def has_weights(self) -> bool:
-        """Whether it has a base address of weights."""
-        return bool(self.weights) or self.load is not None
+        """Whether it has a base address of weights, which is that of what is spilled as well."""
+        return bool(self.weights or self.spills) or self.load is not None
+
+    @property
+    def awaited(self) -> dict[str, Transfer]:
+        """What is read for every frame, and there before it begins, by the name of its ports."""
+        return _stripes("input", self.inputs) | _stripes("weights", self.weights)
 
     @property
     def reads(self) -> dict[str, Transfer]:
         """What is read for every frame, by the name of its ports."""
-        return _stripes("input", self.inputs) | _stripes("weights", self.weights)
+        return self.awaited | _stripes("refill", self.refills)
 
     @property
     def writes(self) -> dict[str, Transfer]:
         """What is written for every frame, by the name of its ports."""
-        return _stripes("output", self.outputs)
+        return _stripes("output", self.outputs) | _stripes("spill", self.spills)
 
     @property
     def streams(self) -> dict[str, Transfer]:
@@ -157,7 +178,9 @@ class NetworkControl:
             self.inputs, self.outputs, self.weights))
         choice = page * (5 + self.buffers) // 5 + 9 * frames
         load = 4 if self.load else 0
-        return Resources(
+        spilled = len(self.spills) + len(self.refills)
+        return Resources(lut=spilled * choice, ff=spilled * (
+            page + buffer + 1 + 2 * frames)) + Resources(
             lut=84 + (inputs + outputs) * choice + weights * (page + 4) + 3 * load,
             ff=(6 * 32 + 2 * frames + 7 + load + (inputs + outputs) * (page + buffer + 1)
                 + inputs * (3 * frames + 1) + outputs * 2 * frames
@@ -229,7 +252,7 @@ class NetworkController(wiring.Component):
     error_NAME : :py:`In(2)`
         The response of AXI, in the cycle of an error.
     ready_NAME : :py:`In(1)`
-        For each of :attr:`NetworkControl.reads`: its queue is full.
+        For each of :attr:`NetworkControl.awaited`: its queue is full.
     stalled : :py:`In(1)`
         A port's memory owes an answer since too long.
     gate : :py:`Out(1)`
@@ -237,7 +260,8 @@ class NetworkController(wiring.Component):
     began_K : :py:`In(1)`
         A frame's first beat of an input enters the engine.
     starved_NAME, blocked_K : :py:`In(1)`
-        What is read is wanted and not there; what an output has is not taken.
+        What is awaited is wanted and not there; what an output has, or after all of them something
+        that is to be spilled, is not taken.
     """
 
     def __init__(self, spec: NetworkControl):
@@ -254,9 +278,9 @@ class NetworkController(wiring.Component):
             | {f"command_{name}": command for name in spec.streams}
             | {f"done_{name}": In(1) for name in spec.streams}
             | {f"error_{name}": In(2) for name in spec.streams}
-            | {f"{kind}_{name}": In(1) for name in spec.reads for kind in ("ready", "starved")}
+            | {f"{kind}_{name}": In(1) for name in spec.awaited for kind in ("ready", "starved")}
             | {f"began_{k}": In(1) for k in range(len(spec.inputs))}
-            | {f"blocked_{k}": In(1) for k in range(len(spec.outputs))})
+            | {f"blocked_{k}": In(1) for k in range(len(spec.outputs) + len(spec.spills))})
 
     @property
     def spec(self) -> NetworkControl:
@@ -271,7 +295,7 @@ class NetworkController(wiring.Component):
         in_flight = Signal(range(spec.in_flight + 1))
         due = {name: Signal.like(in_flight, name=f"due_{name}")
                for name in (*spec.reads, *spec.writes)}
-        open_ = {name: Signal.like(in_flight, name=f"open_{name}") for name in spec.reads}
+        open_ = {name: Signal.like(in_flight, name=f"open_{name}") for name in spec.awaited}
         waiting = [Signal.like(in_flight, name=f"waiting_{k}") for k in range(len(spec.inputs))]
 
         self._run(m, stopping, in_flight)
@@ -349,17 +373,22 @@ class NetworkController(wiring.Component):
         m.d.sync += due.eq(due + begin - made)
         if under_way is not None:
             m.d.sync += under_way.eq(under_way + made - getattr(self, f"done_{name}"))
-        if name.startswith("weights"):
-            base = self.weights
-        else:
+        kind = name.partition("_")[0]
+        if kind != "weights":
             buffer = Signal(ceil_log2(spec.buffers), name=f"buffer_{name}")
             m.d.sync += buffer.eq(Mux(self.cleared, 0, buffer + made))
+        if kind in ("input", "output"):
             stream_name = name.partition("_stripe_")[0]
             base = Value.cast(Array(getattr(self, f"{stream_name}_{k}")
                                     for k in range(spec.buffers))[buffer])
+        else:
+            base = self.weights
         if transfer.lead:
             m.d.comb += command.payload.address[:_PAGE_BITS].eq(transfer.lead)
         page = base[_PAGE_BITS:] + (transfer.offset >> _PAGE_BITS)
+        if kind in ("spill", "refill"):
+            pages = transfer.stride >> _PAGE_BITS
+            page = page + Value.cast(Array(C(k * pages) for k in range(spec.buffers))[buffer])
         with m.If(made):
             m.d.sync += [command.valid.eq(1), command.payload.address[_PAGE_BITS:].eq(page)]
         with m.Elif(command.ready):
@@ -409,8 +438,9 @@ class NetworkController(wiring.Component):
         m.d.comb += [
             self.starving.eq(flowing & Cat(getattr(self, f"starved_{name}") & (count != 0)
                                            for name, count in open_.items()).any()),
-            self.blocking.eq(self.running & Cat(getattr(self, f"blocked_{k}") for k in
-                                                range(len(self._spec.outputs))).any()),
+            self.blocking.eq(self.running & Cat(
+                getattr(self, f"blocked_{k}") for k in
+                range(len(self._spec.outputs) + len(self._spec.spills))).any()),
         ]
         since, known = Signal(32, reset_less=True), Signal()
         m.d.sync += since.eq(Mux(self.frame_done, 1, since + 1))

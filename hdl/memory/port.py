@@ -18,7 +18,7 @@ from .scheduler import Scheduler
 from .writer import StreamWriter, WriteChannel
 
 
-__all__ = ["MemoryPort", "MemoryStream", "MemoryStripe", "PortController"]
+__all__ = ["MemoryPort", "MemorySpill", "MemoryStream", "MemoryStripe", "PortController"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -65,6 +65,12 @@ class MemoryStream:
     def stride(self) -> int:
         """Bursts in memory from one of its own to the next."""
         return 1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MemorySpill(MemoryStream):
+    """What is written to be read again by the same engine, or what is read so: each burst only when
+    it is in the memory."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -214,6 +220,10 @@ class PortController(wiring.Component):
             0, or the SLVERR or DECERR that came; the word is delivered all the same.
         ready_k : :py:`Out(1)`
             Read: all that was asked for has come, and the queue has no places for another burst.
+        written_k : :py:`Out(1)`
+            Written, to be read again: the response to a burst came.
+        stored_k : :py:`In(1)`
+            Read, as it was written before: a burst that has not been asked for is in the memory.
     """
 
     def __init__(self, spec: MemoryPort):
@@ -226,6 +236,8 @@ class PortController(wiring.Component):
                         f"served_{k}": Out(1), f"done_{k}": Out(1), f"error_{k}": Out(2)}
             members |= {f"o_{k}": Out(words), f"ready_{k}": Out(1)} if each.is_read else {
                 f"i_{k}": In(words)}
+            if isinstance(each, MemorySpill):
+                members |= {f"stored_{k}": In(1)} if each.is_read else {f"written_{k}": Out(1)}
         super().__init__(members)
 
     @property
@@ -269,13 +281,17 @@ class PortController(wiring.Component):
         """The part of one stream."""
         spec = self._spec
         each = spec.streams[number]
-        kind = StreamReader if each.is_read else StreamWriter
-        end = kind(spec.axi, burst=each.burst, places=each.places, stride=each.stride)
+        shape = {"burst": each.burst, "places": each.places, "stride": each.stride}
+        spilled = isinstance(each, MemorySpill)
+        end = (StreamReader(spec.axi, **shape, limited=spilled) if each.is_read
+               else StreamWriter(spec.axi, **shape))
         m.submodules[f"stream_{number}"] = end
         wiring.connect(m, wiring.flipped(getattr(self, f"command_{number}")), end.command)
         if each.is_read:
             wiring.connect(m, end.o, wiring.flipped(getattr(self, f"o_{number}")))
             m.d.comb += getattr(self, f"ready_{number}").eq(end.full)
+            if spilled:
+                m.d.comb += end.allowed.eq(getattr(self, f"stored_{number}"))
         else:
             wiring.connect(m, wiring.flipped(getattr(self, f"i_{number}")), end.i)
         return end
@@ -317,6 +333,8 @@ class PortController(wiring.Component):
         for place, k in enumerate(numbers):
             wiring.connect(m, ends[k].o, getattr(channel, f"i_{place}"))
             self._report(m, k, channel, channel.answers[place])
+            if isinstance(spec.streams[k], MemorySpill):
+                m.d.comb += getattr(self, f"written_{k}").eq(channel.answers[place])
         returned.append(functools.reduce(operator.or_, (
             Mux(channel.answers[place], spec.streams[k].burst, 0)
             for place, k in enumerate(numbers))))

@@ -28,10 +28,14 @@ class StreamReader(wiring.Component):
         Words that wait here or are on their way, at most; as many as a burst has or more.
     stride : :class:`int`
         As of :class:`BurstWalk`.
+    limited : :class:`bool`
+        Whether it asks only for what it is allowed to.
 
     Members
     -------
     command : :py:`In(stream.Signature(axi.command_layout))`
+    allowed : :py:`In(1)`
+        It may ask for a burst; only where it is limited.
     request, take : :py:`Out(1)`, :py:`In(1)`
         There is a burst with places for its words, and it was granted.
     address, last : :py:`Out(axi.address_width)`, :py:`Out(1)`
@@ -46,9 +50,11 @@ class StreamReader(wiring.Component):
     # From a word's transfer to the first cycle in which its place can be asked for again.
     release = 2
 
-    def __init__(self, axi: Axi, *, burst: int, places: int, stride: int = 1):
+    def __init__(self, axi: Axi, *, burst: int, places: int, stride: int = 1,
+                 limited: bool = False):
         self._burst = burst
         self._places = places
+        self._limited = limited
         self._walk = BurstWalk(axi, burst=burst, stride=stride)
         self._queue = word_queue_kind(axi.data_width, places)(axi.data_width, places=max(2, places))
         super().__init__({
@@ -56,7 +62,7 @@ class StreamReader(wiring.Component):
             "request": Out(1), "take": In(1), "address": Out(axi.address_width), "last": Out(1),
             "i_valid": In(1), "i_payload": In(axi.data_width),
             "o": Out(stream.Signature(axi.data_width)), "full": Out(1),
-        })
+        } | ({"allowed": In(1)} if limited else {}))
 
     @staticmethod
     def cost(axi: Axi, *, burst: int, places: int, device: Device) -> Resources:
@@ -83,8 +89,9 @@ class StreamReader(wiring.Component):
             beyond.eq(beyond - Mux(self.take, self._burst, 0) + given),
             coming.eq(coming + Mux(self.take, self._burst, 0) - self.i_valid),
         ]
+        wanted = walk.active & (beyond >= 0)
         m.d.comb += [
-            self.request.eq(walk.active & (beyond >= 0)),
+            self.request.eq(wanted & self.allowed if self._limited else wanted),
             walk.take.eq(self.take),
             self.address.eq(walk.address),
             self.last.eq(walk.last),
