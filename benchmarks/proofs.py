@@ -15,7 +15,14 @@ from typing import Any
 
 import prover
 from ports import ReadHarness, WalkHarness, WriteHarness
-from properties import BufferHarness, Harness, QueueHarness, SchedulerHarness, TurnsHarness
+from properties import (
+    BufferHarness,
+    Harness,
+    QueueHarness,
+    SchedulerHarness,
+    SpillHarness,
+    TurnsHarness,
+)
 from stripes import MergeHarness, SplitHarness
 
 from keeping import KEPT, Figures, Record
@@ -36,6 +43,7 @@ CASES: tuple[tuple[type[Harness], Sizes], ...] = (
       for table in ((0, 1, 0, 2), (0, 1, 2, 0, 3, 3, 0, 1, 4, 0, 2, 1),
                     (0, 1, 2, 0, 3, 4, 0, 5, 6, 0, 7, 1) * 2)),
     *((TurnsHarness, {"count": count}) for count in (3, 8, 16)),
+    *((SpillHarness, {"bursts": bursts}) for bursts in (5, 64)),
     *((WalkHarness, {"burst": burst, "bits": bits}) for burst, bits in ((256, 2), (64, 4))),
     *((kind, {"burst": burst, "words": words, "stripes": stripes})
       for burst, words, stripes in ((1, 7, 4), (4, 20, 2), (2, 12, 3), (8, 88, 4), (16, 208, 4))

@@ -113,6 +113,12 @@ class Engine:
         if free:
             raise ValueError(f"Streams {', '.join(map(str, free))} are not taken")
 
+    @property
+    def _back(self) -> dict[Source, Source]:
+        """What comes back, as it leaves."""
+        outputs = dict(self.outputs)
+        return {Source(refill): outputs[spill] for spill, refill in self.returning}
+
     def shape(self, source: Source) -> StreamShape:
         """What a source carries."""
         for name, shape in self.inputs:
@@ -126,7 +132,8 @@ class Engine:
         values = {Source(name): x for name, x in inputs.items()}
         for stage, results in run_stages(self.direct_stages, inputs):
             values |= {Source(stage.name, k): y for k, y in enumerate(results)}
-        return {name: values[source] for name, source in self.outputs}
+        back = self._back
+        return {name: values[back.get(source, source)] for name, source in self.outputs}
 
     @property
     def returning(self) -> tuple[tuple[str, str], ...]:
@@ -143,8 +150,7 @@ class Engine:
     @property
     def direct_stages(self) -> tuple[Stage, ...]:
         """The stages as if what comes back never left."""
-        outputs = dict(self.outputs)
-        back = {Source(refill): outputs[spill] for spill, refill in self.returning}
+        back = self._back
         return tuple(dataclasses.replace(stage, inputs=tuple(
             back.get(source, source) for source in stage.inputs)) for stage in self.stages)
 

@@ -6,13 +6,14 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
 from fcnnx.hdl import streams
-from fcnnx.hdl.memory import arbiter, scheduler
+from fcnnx.hdl.memory import arbiter, reader, scheduler, spill
+from fcnnx.hdl.memory.axi import Axi
 from fcnnx.hdl.operator import FeatureMap
 from fcnnx.hdl.operators import plumbing
 
 
-__all__ = ["BufferHarness", "Harness", "QueueHarness", "SchedulerHarness", "TurnsHarness",
-           "count"]
+__all__ = ["BufferHarness", "Harness", "QueueHarness", "SchedulerHarness", "SpillHarness",
+           "TurnsHarness", "count"]
 
 
 class Harness(wiring.Component):
@@ -189,3 +190,33 @@ class TurnsHarness(PolicyHarness):
             with m.Elif(dut.grant.any()):
                 m.d.sync += passed.eq(passed + 1)
             self.rule("service", passed < self._count)
+
+
+class SpillHarness(Harness):
+    """What is written and read again: no burst is asked for before the answer to its writing, and
+    each one may be asked for as soon as that has come."""
+
+    def __init__(self, *, bursts: int):
+        self._bursts = bursts
+        super().__init__({"answers": 1, "grants": 1, "commands": 1, "left": 2, "takes": 1})
+
+    def build(self, m):
+        axi = Axi(data_width=32, address_width=13, command_bits=2)
+        m.submodules.dut = dut = spill.SpillCredit(self._bursts)
+        m.submodules.reader = stream = reader.StreamReader(axi, burst=1, places=2, limited=True)
+        asked = stream.request & self.grants
+        there = Signal(range(-1, self._bursts + 2))
+        written = self.answers & (there < self._bursts)
+        m.d.sync += there.eq(there + written - asked)
+        # Words come in the cycle after they were asked for.
+        comes = Signal()
+        m.d.sync += comes.eq(asked)
+        m.d.comb += [
+            dut.written.eq(written), dut.asked.eq(asked), stream.allowed.eq(dut.stored),
+            stream.take.eq(asked), stream.i_valid.eq(comes), stream.o.ready.eq(self.takes),
+            stream.command.valid.eq(self.commands & (self.left != 0)),
+            stream.command.payload.bursts.eq(self.left),
+        ]
+        self.rule("credit", there >= 0)
+        self.implies("credit", stream.request, there > 0)
+        self.rule("credit", dut.stored == (there > 0))

@@ -2,12 +2,18 @@
 
 import pytest
 from ports import ReadHarness, WalkHarness, WriteHarness
-from properties import BufferHarness, QueueHarness, SchedulerHarness, TurnsHarness
+from properties import (
+    BufferHarness,
+    QueueHarness,
+    SchedulerHarness,
+    SpillHarness,
+    TurnsHarness,
+)
 from prover import decide, mutation
 from stripes import MergeHarness, SplitHarness
 
 from fcnnx.hdl import streams
-from fcnnx.hdl.memory import arbiter, channel, reader, scheduler, stripes, writer
+from fcnnx.hdl.memory import arbiter, channel, reader, scheduler, spill, stripes, writer
 from fcnnx.hdl.operators import plumbing
 
 
@@ -23,6 +29,7 @@ STRIPES = {"burst": 2, "words": 10, "stripes": 3}
     (BufferHarness, {"places": 4}),
     (SchedulerHarness, TABLE),
     (TurnsHarness, {"count": 3}),
+    (SpillHarness, {"bursts": 5}),
     (WalkHarness, {"burst": 256}),
     (WalkHarness, {"burst": 64, "stride": 3}),
     (ReadHarness, PORT),
@@ -49,6 +56,10 @@ def test_proved(harness, sizes):
      "following == len(table) - 1", "following == len(table) - 2"),
     (TurnsHarness, {"count": 3}, arbiter,
      "~(self.select | (self.select - 1))", "~(self.select - 1)"),
+    (SpillHarness, {"bursts": 5}, spill,
+     "self.stored.eq(following != 0)", "self.stored.eq(count != 0)"),
+    (SpillHarness, {"bursts": 5}, reader,
+     "wanted & self.allowed if", "wanted if"),
     (WalkHarness, {"burst": 256}, channel,
      "waiting & (~self.active | (self.take & self.last))", "waiting & ~self.active"),
     (ReadHarness, {**SEVERAL, "aspect": "places"}, reader,

@@ -8,6 +8,7 @@ from fcnnx.hdl.operators.add import Add
 from fcnnx.hdl.operators.convolution import Convolution, accumulator_width
 from fcnnx.hdl.operators.depthwise import DepthwiseConvolution
 from fcnnx.hdl.operators.global_pool import GlobalAveragePool
+from fcnnx.hdl.operators.multiply import Multiply
 from fcnnx.hdl.operators.pooling import MaxPool
 from fcnnx.hdl.operators.requantize import Requantization
 from fcnnx.network import Network, Port
@@ -86,6 +87,12 @@ class Builder:
                                scales=(65536, 65536), shift=17, zero=0, low=-128, high=127,
                                output=self.maps[a]), a, b)
 
+    def excite(self, a, b):
+        """Each pixel of the first times the second, a single one."""
+        return self.append(Multiply(operands=(self.maps[a], self.maps[b]), zeros=(0, 0),
+                                    scale=65536, shift=20, zero=0, low=-128, high=127,
+                                    output=self.maps[a]), a, b)
+
     def network(self, *outputs):
         def port(name, feature_map, source=None):
             return Port(name=name, tensor=name, shape=feature_map.shape, axes=(0, 1, 2),
@@ -118,6 +125,20 @@ def small_residual(name="small_residual", seed=2):
     joined = net.add(body, shortcut)
     net.average()
     return net.network(net.last, joined)
+
+
+def squeeze_excite(name="squeeze_excite", seed=5, side=32):
+    """A block that multiplies each channel by what its mean says (Hu et al., CVPR 2018): all of its
+    map waits for that."""
+    net = Builder(name, side, side, 3, seed)
+    whole = net.conv(16)
+    net.average()
+    net.dense(4)
+    gate = net.dense(16)
+    net.excite(whole, gate)
+    net.conv(8)
+    net.average()
+    return net.network()
 
 
 def small_depthwise(name="small_depthwise", seed=3):
