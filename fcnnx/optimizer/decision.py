@@ -28,7 +28,7 @@ from .targets import Target
 from .timing import simulate
 
 
-__all__ = ["POLICIES", "Decider", "Decision"]
+__all__ = ["POLICIES", "Decider", "Decision", "TooLittle"]
 
 
 POLICIES = ("joint", "unaware")  # of networks that share a memory
@@ -41,6 +41,21 @@ WORDS_SHARES = (1.0, 0.3, 0.1)  # of the words, that a network is tried with
 TIGHTENINGS = 24  # of intervals, until latencies that were wanted are reached
 LATENCY_STEP = 0.93
 FLOOR_SLACK = 1e-3  # as intervals are whole cycles
+
+
+class TooLittle(BadInput):
+    """Not even the smallest foldings fit.
+
+    Parameters
+    ----------
+    problems : :class:`Problem`
+    blocks : :class:`int`
+        Block RAMs of 18 kbit that are lacking; none where it is negative.
+    """
+
+    def __init__(self, *problems: Problem, blocks: int):
+        self.blocks = blocks
+        super().__init__(*problems)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -108,7 +123,7 @@ class Decider:
 
         Raises
         ------
-        BadInput
+        TooLittle
             If not even the smallest foldings fit.
         TargetMissed
             If a target cannot be met.
@@ -167,9 +182,10 @@ class Decider:
         if total.fits(room):
             return
         names = ", ".join(chooser.network.name for chooser in self._choosers)
-        raise BadInput(*(_too_little(kind, names, amount, getattr(side, kind),
-                                     getattr(budget, kind))
-                         for kind, amount in total.items() if amount > getattr(room, kind)))
+        raise TooLittle(*(_too_little(kind, names, amount, getattr(side, kind),
+                                      getattr(budget, kind))
+                          for kind, amount in total.items() if amount > getattr(room, kind)),
+                        blocks=total.bram18 - room.bram18)
 
     def _alone(self, n: int, room: Resources) -> Selection:
         """The network's fastest foldings where all is its own."""

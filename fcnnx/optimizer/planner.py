@@ -18,7 +18,7 @@ from fcnnx.plan import NetworkPlan, Plan, StagePlan
 
 from .choice import Chooser, Selection
 from .concurrency import at_once
-from .decision import POLICIES, Decider, Decision
+from .decision import POLICIES, Decider, Decision, TooLittle
 from .evidence import Evidence, evidence
 from .fifos import Places, size_queues, with_ample_queues
 from .folding import engine_resources
@@ -220,12 +220,12 @@ def _decide(decider: Decider, choosers: Sequence[Chooser], budget: Resources,
     room = _less(budget, taken)
     best: _Decided | None = None
     greatest = -math.inf, -math.inf
-    attempt = excess = 0
+    attempt = 0
     while attempt < ATTEMPTS:
         try:
             decision = decider.decide(room, budget, taken)
-        except BadInput:
-            if not attempt or not _spill(choosers, excess):
+        except TooLittle as refusal:
+            if not _spill(choosers, refusal.blocks):
                 raise
             progress("Moving queues to the memory")
             room = _less(budget, taken)
@@ -241,7 +241,6 @@ def _decide(decider: Decider, choosers: Sequence[Chooser], budget: Resources,
                         for paced in side.engines]
             taken = side.system.resources([each.engine for each in finished], device)
         total = sum((each.resources for each in finished), taken)
-        excess = total.bram18 - budget.bram18
         again = best is not None
         if total.fits(budget):
             worth = decider.worth([time / each.timing.interval_cycles
@@ -259,22 +258,22 @@ def _decide(decider: Decider, choosers: Sequence[Chooser], budget: Resources,
         counted = sum((chooser.counted(selection).resources for chooser, selection
                        in zip(choosers, decision.selections, strict=True)), Resources())
         room = _less(_less(budget, _less(total, counted)), spared)
-        if attempt == ATTEMPTS and best is None and _spill(choosers, excess):
+        if attempt == ATTEMPTS and best is None and _spill(choosers, total.bram18 - budget.bram18):
             attempt, spared, room = 1, Resources(), _less(budget, taken)
     if best is None:
         raise BadInput(*_over(total, budget))
     return best
 
 
-def _spill(choosers: Sequence[Chooser], excess: int) -> bool:
-    """Have the longest queues at joins in the memory, as many as free so many block RAMs, one at
-    least; whether there was any."""
+def _spill(choosers: Sequence[Chooser], blocks: int) -> bool:
+    """Have the longest queues at joins in the memory, as many as free so many block RAMs; whether
+    there was any."""
     bits = 0
     longest = sorted(((held, chooser, node, branch) for chooser in choosers
                       for node, branch, held in chooser.spillable() if held >= LEAST_SPILLED),
                      key=lambda each: -each[0])
     for held, chooser, node, branch in longest:
-        if bits > excess * BRAM18_BITS:
+        if bits >= blocks * BRAM18_BITS:
             break
         chooser.spill(node, branch)
         bits += held
