@@ -140,7 +140,8 @@ def plan(networks: Sequence[Network], board: Board, *,
                                         memory=None if side is None else side.system),
                 networks=rows, objective=objective, gap=decision.gap, memory=memory,
                 schedule=None if side is None else side.schedule, memory_resources=taken,
-                warnings=(*decision.warnings, *_crowded(finished, taken, board.device)),
+                warnings=(*decision.warnings, *_waiting(finished),
+                          *_crowded(finished, taken, board.device)),
                 seconds=time.perf_counter() - started)
 
 
@@ -305,6 +306,13 @@ def _finish(chooser: Chooser, selection: Selection) -> _Finished:
     engine, timing = sized or size_queues(uneven)
     return _Finished(engine=engine, timing=timing,
                      resources=engine_resources(engine, chooser.device))
+
+
+def _waiting(finished: Sequence[_Finished]) -> tuple[str, ...]:
+    """What is told of queues that are in the memory."""
+    return tuple(f"{engine.name}: block RAM does not suffice for what waits where branches meet; "
+                 f"in the memory are {', '.join(name for name, _ in engine.returning)}."
+                 for engine in (each.engine for each in finished) if engine.returning)
 
 
 def _crowded(finished: Sequence[_Finished], memory: Resources, device: Device) -> tuple[str, ...]:

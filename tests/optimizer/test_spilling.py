@@ -73,6 +73,7 @@ def test_where_nothing_else_fits():
     """The map that waits goes to the memory, and its words are counted."""
     made = plan([squeeze_excite()], BOARD, io="dram", caps=CAPS)
     assert len(spilled(made)) == 1
+    assert any(spilled(made)[0] in warning for warning in made.warnings)
     assert made.resources.fits(made.budget)
     ample = plan([squeeze_excite()], BOARD, io="dram", caps=CAPS | {"bram18": 40})
     assert not spilled(ample)
