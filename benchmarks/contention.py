@@ -7,21 +7,21 @@ enough.
 """
 
 import dataclasses
+import pathlib
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import recipes
+from ablations import ABLATIONS, build
 from cases import AFTERWARDS, BUILDS, SIMULATES
 from keeping import ROOT, Figures, Record, digest_of_folder, digest_of_sources, fcnnx, read
 
 
-__all__ = ["ABLATIONS", "POLICIES", "Contention", "Point", "contention", "points"]
+__all__ = ["POLICIES", "Contention", "Point", "contention", "points"]
 
 POLICIES = {"joint": ("joint", "cyclic"), "unaware": ("unaware", "round-robin")}
-# What tells the parts of the difference: the joint plan's foldings and placement of weights, served
-# in turn and without a pace; and the other plan's, held apart and served by tables.
-ABLATIONS = {"joint in turn": ("joint", "round-robin"), "unaware by tables": ("unaware", "cyclic")}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,53 +32,73 @@ class Contention:
     ----------
     name : :class:`str`
     models : names of example models
-    caps : words of ``fcnnx build``
-        Of the device's resources.
+    caps : amounts by kind
+        Of the device's resources, at most.
     bandwidths : numbers, in GB/s
-    told_apart : number, one of the bandwidths
-        Where parts of the mechanism are switched off.
+    told_apart : number, one of the bandwidths, or None
+        Where each part of the mechanism is switched off.
     board : :class:`str`
     frames : of each network, at least
     """
 
     name: str
     models: tuple[str, ...]
-    caps: tuple[str, ...]
+    caps: Mapping[str, int]
     bandwidths: tuple[float, ...]
-    told_apart: float
+    told_apart: float | None = None
     board: str = "zedboard"
     frames: int = 4
 
     def measure(self, record: Record) -> None:
         """Build and simulate each point with each policy."""
         points = [(bandwidth, policy) for bandwidth in self.bandwidths for policy in POLICIES]
-        for bandwidth, policy in [*points, *((self.told_apart, each) for each in ABLATIONS)]:
-            words = self._words(bandwidth, policy)
-            built = record.part(f"{bandwidth} {policy} build", [digest_of_sources(
-                "fcnnx", "hdl", "boards", "models", without=AFTERWARDS), *words],
-                lambda words=words: self._build(words))
+        if self.told_apart is not None:
+            points += [(self.told_apart, f"without {part}") for part in ABLATIONS]
+        for bandwidth, policy in points:
+            sources = ["fcnnx", "hdl", "boards", "models"]
+            sources += [] if policy in POLICIES else ["benchmarks/ablations.py"]
+            built = record.part(
+                f"{bandwidth} {policy} build", [digest_of_sources(*sources, without=AFTERWARDS),
+                                                *self._words(bandwidth, policy)],
+                lambda bandwidth=bandwidth, policy=policy: self._build(bandwidth, policy))
             record.part(f"{bandwidth} {policy}", [built["rtl"], built["plan"], str(self.frames),
                                                   digest_of_sources(*SIMULATES)],
-                        lambda built=built, words=words: self._simulate(built, words))
+                        lambda built=built, bandwidth=bandwidth, policy=policy: self._simulate(
+                            built, bandwidth, policy))
+
+    def _place(self, bandwidth: float, policy: str) -> pathlib.Path:
+        return BUILDS / self.name / f"{bandwidth}_{policy.replace(' ', '_')}"
 
     def _words(self, bandwidth: float, policy: str) -> list[str]:
-        plan, schedule = (POLICIES | ABLATIONS)[policy]
-        place = BUILDS / self.name / f"{bandwidth}_{policy.replace(' ', '_')}"
+        """Of ``fcnnx build``; of an ablation, what tells it from others."""
+        place = self._place(bandwidth, policy)
+        if policy not in POLICIES:
+            return [policy, str(place.relative_to(ROOT))]
+        plan, schedule = POLICIES[policy]
+        caps = [word for kind, most in self.caps.items() for word in (f"--{kind}", str(most))]
         return ["build", "--models", *(f"{model.removesuffix('_small_qdq.onnx')}=build/models/"
                                        f"{model}" for model in self.models),
-                "--board", self.board, "--io", "dram", *self.caps, "--bandwidth", str(bandwidth),
+                "--board", self.board, "--io", "dram", *caps, "--bandwidth", str(bandwidth),
                 "--policy", plan, "--schedule", schedule,
                 "--out", str(place.relative_to(ROOT))]
 
-    def _build(self, words: Sequence[str]) -> Figures:
-        for model in self.models:
-            recipes.locate(model)
-        place = ROOT / words[-1]
-        shutil.rmtree(place, ignore_errors=True)
-        seconds = fcnnx(*words)
+    def _build(self, bandwidth: float, policy: str) -> Figures:
+        words, place = self._words(bandwidth, policy), self._place(bandwidth, policy)
+        if policy in POLICIES:
+            for model in self.models:
+                recipes.locate(model)
+            shutil.rmtree(place, ignore_errors=True)
+            seconds, command = fcnnx(*words), "fcnnx " + " ".join(words)
+        else:
+            start = time.monotonic()
+            build(policy.removeprefix("without "), *(self._place(bandwidth, name)
+                                                     for name in POLICIES),
+                  place, caps=self.caps, bandwidth=bandwidth)
+            seconds = round(time.monotonic() - start, 1)
+            command = f"ablations.build, {policy}"
         report = read(place / "report.json")
         streams = [stream for port in report["schedule"]["ports"] for stream in port["streams"]]
-        return {"command": "fcnnx " + " ".join(words), "seconds": seconds,
+        return {"command": command, "seconds": seconds,
                 "rtl": digest_of_folder(place / "rtl"), "plan": report["plan"],
                 "total": report["total"], "utilisation": report["schedule"]["utilisation"],
                 "networks": {name: {
@@ -90,11 +110,11 @@ class Contention:
                                                       if each["network"] == name)}
                     for name, row in report["networks"].items()}}
 
-    def _simulate(self, built: Figures, words: Sequence[str]) -> Figures:
-        place = ROOT / words[-1]
+    def _simulate(self, built: Figures, bandwidth: float, policy: str) -> Figures:
+        place = self._place(bandwidth, policy)
         if not (place / "rtl").is_dir() or digest_of_folder(place / "rtl") != built["rtl"]:
-            self._build(words)
-        command = "simulate", words[-1], "--frames", str(self.frames)
+            self._build(bandwidth, policy)
+        command = "simulate", str(place.relative_to(ROOT)), "--frames", str(self.frames)
         seconds = fcnnx(*command, codes=(0, 1))
         found = read(place / "simulation.json")
         return {"command": "fcnnx " + " ".join(command), "seconds": seconds,
@@ -111,7 +131,7 @@ class Point:
     ----------
     bandwidth : :class:`float`
         GB/s.
-    policy : one of :data:`POLICIES`, or of :data:`ABLATIONS`
+    policy : one of :data:`POLICIES`, or the joint one without a part
     built, simulated : mappings
         As measured.
     alone : cycles by network
@@ -181,12 +201,13 @@ def contention() -> list[Contention]:
     device for two of them, the whole of it for three; bandwidths from where the memory is the limit
     to where it is none."""
     small = "{}_small_qdq.onnx".format
-    part = "--dsp", "120", "--lut", "38000", "--bram18", "190"
+    part = {"dsp": 120, "lut": 38_000, "bram18": 190}
     return [Contention(name=f"contention_{name}", models=tuple(map(small, models)), caps=caps,
                        bandwidths=bandwidths, told_apart=told_apart)
             for name, models, caps, bandwidths, told_apart in (
                 ("vgg_zf", ("vgg19", "zfnet512"), part, (0.2, 0.4, 0.8, 1.6, 0.1), 0.2),
                 ("vgg_alex", ("vgg19", "alexnet"), part, (0.2, 0.4, 0.8, 1.6, 0.1), 0.2),
-                ("vgg_alex_zf", ("vgg19", "alexnet", "zfnet512"), (),
-                 (0.4, 0.8, 1.6, 0.6, 1.2), 0.4),
-                ("alex_squeeze", ("alexnet", "squeezenet"), part, (0.2, 0.4, 0.8, 1.6, 0.1), 0.2))]
+                ("vgg_alex_zf", ("vgg19", "alexnet", "zfnet512"), {},
+                 (0.4, 0.8, 1.6, 0.6, 1.2), 0.6),
+                ("alex_squeeze", ("alexnet", "squeezenet"), part, (0.2, 0.4, 0.8, 1.6, 0.1),
+                 None))]

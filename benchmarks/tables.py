@@ -282,11 +282,13 @@ def told_apart(kept: Kept) -> str:
                                         in each.built["networks"].items()}, "d")]
                          for policy, each in sorted(point.items())]
     return section(
-        "Contention, told apart", "The same, with parts switched off: *joint in turn* has the "
-        "joint plan's multipliers and placement, and neither tables nor pace; *unaware by tables* "
-        "the other plan's multipliers and placement, with tables and a pace, all networks held "
-        "apart alike. Beside it what each network has: multipliers, block RAMs, and words that a "
-        "frame moves, which placement decides.",
+        "Contention, told apart", "The joint plan with one part of it switched off. Without "
+        "*order* ports serve in turn, frames still come at their pace; without *pace* engines run "
+        "as they can, ports still serve by their tables; without *placement* the plan is made anew "
+        "with weights streamed where the unaware plan streams them; without *multipliers* it is "
+        "made anew with no more of them for any stage than the unaware plan gives it. Beside it "
+        "what each network has: multipliers, block RAMs, and words that a frame moves, which "
+        "placement decides.",
         ["set", "GB/s", "what", "throughput", "by the unaware", "progress", "multipliers",
          "BRAM18", "words a frame"], rows)
 

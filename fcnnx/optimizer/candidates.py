@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -88,6 +88,21 @@ class Candidates:
         rows, which = self.keys
         order = np.argsort(which, kind="stable")
         return order, np.searchsorted(which[order], np.arange(len(rows)))
+
+    def only(self, allowed: Callable[[tuple[Operator, ...]], bool]) -> "Candidates":
+        """Those of these operators.
+
+        Raises
+        ------
+        ValueError
+            If there are none.
+        """
+        kept = np.array([k for k, chain in enumerate(self.operators) if allowed(chain)], dtype=int)
+        if not kept.size:
+            raise ValueError("No folding is allowed")
+        return dataclasses.replace(
+            self, operators=tuple(self.operators[k] for k in kept), intervals=self.intervals[kept],
+            amounts=self.amounts[kept], lanes=self.lanes[kept])
 
     def chain(self, pick: int, original: Operator) -> tuple[Operator, ...]:
         """A folding of the stage's own operator: with its constants."""

@@ -3,12 +3,12 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from fcnnx.hdl.device import KINDS, Device, Resources
-from fcnnx.hdl.engine import Engine, Source
+from fcnnx.hdl.engine import Engine, Source, Stage
 from fcnnx.hdl.operator import FeatureMap, Operator, StreamShape
 from fcnnx.hdl.operators.plumbing import LEAST_PLACES, Fork
 from fcnnx.memory import MemoryTiming
@@ -105,16 +105,24 @@ class Chooser:
     device : :class:`Device`
     memory : :class:`MemoryTiming` or None
         What frames cross, and weights may.
+    allowed : callable or None
+        Which foldings may be taken, by the stage's name and its operators; all where it is None.
+
+    Raises
+    ------
+    ValueError
+        If a stage may have none.
     """
 
-    def __init__(self, network: Network, device: Device, memory: MemoryTiming | None = None):
+    def __init__(self, network: Network, device: Device, memory: MemoryTiming | None = None,
+                 allowed: Callable[[str, tuple[Operator, ...]], bool] | None = None):
         self.network, self.device, self.memory = network, device, memory
         self.names = [*(port.tensor for port in network.inputs),
                       *(stage.name for stage in network.stages),
                       *(port.tensor for port in network.outputs)]
         self.nodes = [
             *(port_candidates(port.map, False, memory) for port in network.inputs),
-            *(candidates(stage.operator, device, memory) for stage in network.stages),
+            *(self._foldings(stage, allowed) for stage in network.stages),
             *(port_candidates(port.map, True, memory) for port in network.outputs)]
         self.stages = slice(len(network.inputs), len(network.inputs) + len(network.stages))
         self._edges: list[tuple[int, int, _Edge]] = []
@@ -124,6 +132,10 @@ class Chooser:
         self._priced: pricing.Tables | None = None
         self._forks_priced = False
         self._connect()
+
+    def _foldings(self, stage: Stage, allowed) -> Candidates:
+        found = candidates(stage.operator, self.device, self.memory)
+        return found if allowed is None else found.only(functools.partial(allowed, stage.name))
 
     def _connect(self) -> None:
         number = {name: k for k, name in enumerate(self.names[:self.stages.stop])}

@@ -12,6 +12,7 @@ from fcnnx.errors import BadInput, Problem
 from fcnnx.hdl.accelerator import Accelerator
 from fcnnx.hdl.device import KINDS, Device, Resources
 from fcnnx.hdl.engine import Engine
+from fcnnx.hdl.operator import Operator
 from fcnnx.memory import MemoryTiming, memory_timing
 from fcnnx.network import Network
 from fcnnx.plan import NetworkPlan, Plan, StagePlan
@@ -64,6 +65,7 @@ def plan(networks: Sequence[Network], board: Board, *,
          caps: Mapping[str, int] | Resources | None = None, headroom_percent: float = 0.0,
          clock_mhz: float | None = None, io: str | None = None,
          bandwidth_gbps: float | None = None, schedule: str = "cyclic", policy: str = "joint",
+         allowed: Callable[[str, str, tuple[Operator, ...]], bool] | None = None,
          progress: Progress | None = None) -> Plan:
     """Decide every folding and every queue of an accelerator for these networks.
 
@@ -99,6 +101,9 @@ def plan(networks: Sequence[Network], board: Board, *,
     policy : :class:`str`
         ``"joint"``: networks share the bandwidth as the objective asks; ``"unaware"``: each is
         planned as if the memory were its own.
+    allowed : callable or None
+        Which foldings may be taken, by network, stage and the operators that they put in its place;
+        all where it is None.
     progress : callable or None
         Is told each step.
 
@@ -120,7 +125,8 @@ def plan(networks: Sequence[Network], board: Board, *,
     check_io(board, io, bandwidth_gbps, schedule)
     memory = memory_timing(board, clock, bandwidth_gbps) if io == "dram" else None
     progress("Weighing the foldings of each stage")
-    choosers = [Chooser(network, board.device, memory) for network in networks]
+    choosers = [Chooser(network, board.device, memory, allowed and functools.partial(
+        allowed, network.name)) for network in networks]
     decider = Decider(choosers, [merged[network.name] for network in networks],
                       objective=objective, clock_mhz=clock, policy=policy, progress=progress)
     planned = None if memory is None else functools.partial(
