@@ -2,7 +2,8 @@
 
 The package has them without weights: every one is filled in by ConstantOfShape, all alike, of which
 an accelerator would learn nothing. Here they are random, of a scale that keeps activations alive.
-Local response normalisation, which nothing newer has, is left out, as is Dropout.
+Local response normalisation, which nothing newer has, is left out, as is Dropout; a Sum of two is an
+Add, as newer exporters have it, and as onnxruntime's quantiser wants it.
 
 They can be made smaller, their topology kept: a lesser picture, and layers of fewer channels.
 """
@@ -73,6 +74,8 @@ def make(name: str, *, side: int = SIDE, narrower: int = 1) -> onnx.ModelProto:
         else:
             for position, tensor in enumerate(node.input):
                 node.input[position] = renamed.get(tensor, tensor)
+            if node.op_type == "Sum" and len(node.input) == 2:
+                node.op_type = "Add"
             kept.append(node)
     used = {tensor for node in kept for tensor in node.input}
     constants = [each for each in graph.initializer if each.name in used]
