@@ -206,7 +206,7 @@ def contention() -> list[Contention]:
                        bandwidths=bandwidths, told_apart=told_apart)
             for name, models, caps, bandwidths, told_apart in (
                 ("vgg_zf", ("vgg19", "zfnet512"), part, (0.2, 0.4, 0.8, 1.6, 0.1), 0.2),
-                ("vgg_alex", ("vgg19", "alexnet"), part, (0.2, 0.4, 0.8, 1.6, 0.1), 0.2),
+                ("vgg_alex", ("vgg19", "alexnet"), part, (0.2, 0.4, 0.8, 1.6, 0.1), None),
                 ("vgg_alex_zf", ("vgg19", "alexnet", "zfnet512"), {},
                  (0.4, 0.8, 1.6, 0.6, 1.2), 0.6),
                 ("alex_squeeze", ("alexnet", "squeezenet"), part, (0.2, 0.4, 0.8, 1.6, 0.1),
