@@ -2,8 +2,8 @@
 
 The package has them without weights: every one is filled in by ConstantOfShape, all alike, of which
 an accelerator would learn nothing. Here they are random, of a scale that keeps activations alive.
-Local response normalisation, which nothing newer has, is left out, as is Dropout; a Sum of two is an
-Add, as newer exporters have it, and as onnxruntime's quantiser wants it.
+Local response normalisation, which nothing newer has, is left out, as is Dropout; a Sum of two is
+an Add, as newer exporters have it, and as onnxruntime's quantiser wants it.
 
 They can be made smaller, their topology kept: a lesser picture, and layers of fewer channels.
 """

@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 
-__all__ = ["Curve", "Service", "read_words", "striped", "written_words"]
+__all__ = ["Curve", "Service", "one_by_one", "read_words", "striped", "written_words"]
 
 
 def read_words(transfers: np.ndarray, *, beats_per_word: int = 1, words_per_beat: int = 1,
@@ -80,6 +80,19 @@ def striped(cycles: np.ndarray, stripes: int, burst: int) -> list[np.ndarray]:
     """
     port = np.arange(cycles.shape[1]) // burst % stripes
     return [cycles[:, port == k] for k in range(stripes)]
+
+
+def one_by_one(cycles: np.ndarray, step: float) -> np.ndarray:
+    """When each of some things has its turn, so many cycles after the one before at the least.
+
+    Parameters
+    ----------
+    cycles : numbers, shape (things,)
+        From which on each of them waits, in their order.
+    step : :class:`float`
+    """
+    turns = np.arange(len(cycles)) * step
+    return np.maximum.accumulate(cycles - turns) + turns
 
 
 # Rates at which a curve is bounded, as multiples of its own; the steps are fine where tables, which

@@ -28,7 +28,7 @@ from fcnnx.schedule import PortSchedule, StreamSchedule
 
 from .bounds import Infeasible
 from .concurrency import at_once
-from .curves import written_words
+from .curves import one_by_one, written_words
 from .demands import Demand, burst_words, engine_demand
 from .schedule import Schedule, in_turn, solve
 from .timing import EngineTiming, simulate
@@ -270,9 +270,8 @@ class _Way:
 
     def back(self, left: np.ndarray) -> np.ndarray:
         """When bursts are back that have left then, at the latest: behind the memory's answer."""
-        turns = np.arange(len(left))
         for delay, step in zip(self.delays, self.steps, strict=True):
-            left = np.maximum.accumulate(left - turns * step) + turns * step + delay
+            left = one_by_one(left, step) + delay
         return np.ceil(left).astype(np.int64)
 
     def covers(self, other: "_Way") -> bool:

@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from fcnnx.optimizer.curves import Curve, Service, read_words, striped, written_words
+from fcnnx.optimizer.curves import (
+    Curve,
+    Service,
+    one_by_one,
+    read_words,
+    striped,
+    written_words,
+)
 
 
 def even(rng, words, interval):
@@ -87,3 +94,27 @@ def test_stripes():
     assert first.tolist() == [[0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19],
                               [20, 21, 22, 23, 28, 29, 30, 31, 36, 37, 38, 39]]
     assert second.shape == (2, 8)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_bursts_that_come_when_they_like_are_served_in_time(seed):
+    """Against a walk of the table: who asks waits for no more than the service's latency behind
+    those before it, who have their turns at its rate."""
+    rng = np.random.default_rng(seed)
+    table = rng.permutation(np.concatenate([[0], rng.integers(0, 4, rng.integers(3, 12))]))
+    durations = rng.integers(2, 20, 4)[table].astype(float)
+    starts, period = np.cumsum(durations) - durations, float(durations.sum())
+    own = np.flatnonzero(table == 0)
+    service = Service.of(starts, durations, own, 1, period)
+    arrivals = np.sort(rng.integers(0, int(60 * period), 40 * len(own))).astype(float)
+    now, slot, served = 0.0, int(rng.integers(len(table))), []
+    while len(served) < len(arrivals):
+        waits = table[slot] == 0 and arrivals[len(served)] <= now
+        if waits:
+            served.append(now)
+        # Others take all of their time, or none, as a slot that is passed over does.
+        busy = waits or (table[slot] != 0 and rng.random() < 0.8)
+        now += durations[slot] if busy else 1
+        slot = (slot + 1) % len(table)
+    latest = one_by_one(arrivals, 1 / service.rate) + service.latency(service.rate) + 1
+    assert (np.array(served) <= latest + 1e-6).all()
