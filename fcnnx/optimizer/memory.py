@@ -24,14 +24,15 @@ from fcnnx.hdl.system import (
     region_bytes,
 )
 from fcnnx.memory import MemoryTiming
-from fcnnx.schedule import PortSchedule, StreamSchedule
+from fcnnx.schedule import StreamSchedule
 
 from .bounds import Infeasible
 from .concurrency import at_once
-from .curves import one_by_one, written_words
+from .curves import written_words
 from .demands import Demand, burst_words, engine_demand
 from .schedule import Schedule, in_turn, solve
 from .timing import EngineTiming, simulate
+from .ways import Way, told
 
 
 __all__ = ["POLICIES", "MemoryPlan", "PacedEngine", "plan_memory", "spread"]
@@ -45,8 +46,6 @@ GROWTHS = 32
 PACINGS = 6  # of the offers, until they are those of the gate
 RETURNS = 2  # more of them for each stream that comes back, whose offers depend on those before it
 SHARES = (1.0, 0.75)  # of its pace, over which a frame's beats are spread
-# Cycles that what comes back from the memory spends outside of queues and ports.
-HANDLING = 16
 STILL = 16  # frames after which an engine that is paced must repeat itself
 
 
@@ -145,7 +144,7 @@ def plan_memory(engines: Sequence[Engine], timings: Sequence[EngineTiming], memo
     least = [max([pace, timing.interval_cycles, *(each.packing.interval for each in ours)])
              for pace, timing, ours in zip(paces, timings, crossings, strict=True)]
     loads = [load for engine in engines if (load := _load(engine, axi))]
-    shortest = {each.name: _Way() for ours in crossings for each in ours if each.spilled}
+    shortest = {each.name: Way() for ours in crossings for each in ours if each.spilled}
     if policy == "round-robin":
         paced = [_paced(engine, timing.interval_cycles, ours, False, shortest)
                  for engine, timing, ours in zip(engines, timings, crossings, strict=True)]
@@ -179,7 +178,7 @@ def plan_memory(engines: Sequence[Engine], timings: Sequence[EngineTiming], memo
                 asked=sum(found[longer[0]].delays), given=sum(ways[longer[0]].delays))
             ways = {name: way.longest(found[name]) for name, way in ways.items()}
             continue
-        schedule = _told(schedule, ways)
+        schedule = told(schedule, ways)
         return MemoryPlan(system=_system(crossings, paced, schedule, axi), schedule=schedule,
                           engines=tuple(paced))
     raise _missed(refusal)
@@ -252,71 +251,16 @@ def _crossings(engine: Engine, axi: Axi) -> list[_Crossing]:
         spilled=each) for each in found if each.kind == "spill"]
 
 
-@dataclasses.dataclass(frozen=True)
-class _Way:
-    """Of a stream to the memory and back.
-
-    Parameters
-    ----------
-    delays : pair of :class:`float`
-        Cycles after which a burst that has left is written, and one that is written is back, at
-        most, if those before it were in time.
-    steps : pair of :class:`float`
-        Cycles from burst to burst, of those that have to wait for one another.
-    """
-
-    delays: tuple[float, float] = (0.0, 0.0)
-    steps: tuple[float, float] = (0.0, 0.0)
-
-    def back(self, left: np.ndarray) -> np.ndarray:
-        """When bursts are back that have left then, at the latest: behind the memory's answer."""
-        for delay, step in zip(self.delays, self.steps, strict=True):
-            left = one_by_one(left, step) + delay
-        return np.ceil(left).astype(np.int64)
-
-    def covers(self, other: "_Way") -> bool:
-        """Whether it is nowhere shorter."""
-        return all(mine >= theirs for mine, theirs in zip(
-            self.delays + self.steps, other.delays + other.steps, strict=True))
-
-    def longest(self, other: "_Way") -> "_Way":
-        """What covers both."""
-        def most(ours, theirs):
-            return tuple(map(max, ours, theirs))
-        return _Way(most(self.delays, other.delays), most(self.steps, other.steps))
-
-
 def _ways(crossings: Sequence[Sequence[_Crossing]], schedule: Schedule,
-          memory: MemoryTiming) -> dict[str, _Way]:
-    """The way of each stream that comes back, as the ports serve it: a burst is written, its
-    response comes, and then it is read."""
+          memory: MemoryTiming) -> dict[str, Way]:
+    """The way of each stream that comes back, as the ports serve it."""
     served = {each.name: each for each in schedule.streams}
-    response = memory.latency + memory.jitter + HANDLING
-    return {each.name: _Way(
-        delays=(served[each.spilled.name].waits + response, served[each.name].waits),
-        steps=(each.burst / served[each.spilled.name].guaranteed,
-               each.burst / served[each.name].guaranteed))
-        for ours in crossings for each in ours if each.spilled}
-
-
-def _told(schedule: Schedule, ways: Mapping[str, _Way]) -> Schedule:
-    """The schedule with what is proven of streams that come back: not that something of them always
-    waits, but that each beat is there in time."""
-    def port(each: PortSchedule) -> PortSchedule:
-        return dataclasses.replace(each, streams=tuple(
-            dataclasses.replace(stream, needed=0) if stream.name in ways else stream
-            for stream in each.streams))
-
-    told = [f"{name}: a burst is written {math.ceil(way.delays[0])} cycles after it has left, and "
-            f"back after {math.ceil(way.delays[1])} more; those that wait for one another follow "
-            f"every {max(way.steps):.1f} cycles; nothing waits for them"
-            for name, way in ways.items()]
-    return dataclasses.replace(schedule, ports=tuple(map(port, schedule.ports)),
-                               checked=(*schedule.checked, *told))
+    return {each.name: Way.of(served[each.spilled.name], served[each.name], memory)
+            for ours in crossings for each in ours if each.spilled}
 
 
 def _paced(engine: Engine, pace: int, crossings: Sequence[_Crossing], even: bool,
-           ways: Mapping[str, _Way]) -> PacedEngine:
+           ways: Mapping[str, Way]) -> PacedEngine:
     """The engine at its pace, the passes of stages whose weights are streamed spread over it, and
     with ``even`` the beats of its inputs as well, as far as that does not make it slower: what it
     then asks of the memory is even, and queues are short."""
@@ -356,7 +300,7 @@ def spread(engine: Engine, pace: int) -> Engine:
 
 
 def _held_back(engine: Engine, pace: int, crossings: Sequence[_Crossing],
-               spreads: Mapping[str, int], ways: Mapping[str, _Way]) -> PacedEngine | None:
+               spreads: Mapping[str, int], ways: Mapping[str, Way]) -> PacedEngine | None:
     """The engine with its frames held back: the gate counts from when a frame really began.
 
     The first waits until weights have filled their buffers. What comes back from the memory does so
@@ -397,7 +341,7 @@ def _held_back(engine: Engine, pace: int, crossings: Sequence[_Crossing],
         timing, transfers=transfers, latency_cycles=int(timing.ends[0]) - first))
 
 
-def _back(each: _Crossing, spilled: _Crossing, timing: EngineTiming, way: _Way) -> np.ndarray:
+def _back(each: _Crossing, spilled: _Crossing, timing: EngineTiming, way: Way) -> np.ndarray:
     """When each beat that comes back is there, the last word of its burst having left before."""
     packing = each.packing
     left = timing.transfers[spilled.source].reshape(len(timing.ends), -1)
