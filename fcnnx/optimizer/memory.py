@@ -39,7 +39,7 @@ __all__ = ["POLICIES", "MemoryPlan", "PacedEngine", "plan_memory", "spread"]
 
 
 POLICIES = ("cyclic", "round-robin")
-USABLE = 0.985  # of the bandwidth: turns and whole bursts take the rest
+USABLE = 0.99  # of the bandwidth: turns and whole bursts take the rest
 MORE, MOST_GROWTH = 1.005, 2.0  # by which intervals grow where ports do not carry all
 LESS, LATE = 1.01, 4  # and where what comes back is too late, and how often
 GROWTHS = 32

@@ -114,7 +114,7 @@ def test_words_that_are_short_are_told():
     networks = [autoencoder("a"), autoencoder("b")]
     budget = Resources(dsp=150, lut=53_000, ff=99_000, bram18=70)
     with pytest.raises(TargetMissed, match=r"b: 3000 fps cannot be met.*needs 0\.\d+ GB/s of the "
-                                           r"0\.46.*too many\).*allow more bandwidth"):
+                                           r"0\.47.*too many\).*allow more bandwidth"):
         decide([autoencoder("b")], 0.5, targets=("b=3000fps",))
     with pytest.raises(TargetMissed, match=r"a, b: Each target can be met alone.*GB/s of the 0\.9"):
         decide(networks, 1.0, targets=("a=3000fps", "b=3000fps"), budget=budget)
