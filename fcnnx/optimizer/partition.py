@@ -11,6 +11,7 @@ from fcnnx.hdl.device import KINDS, Resources
 
 from .bounds import SHORTFALL
 from .candidates import Room
+from .enumeration import Choices, best_choice
 
 
 __all__ = ["OBJECTIVES", "Combination", "Option", "Undecided", "combine", "score", "weighted"]
@@ -20,6 +21,8 @@ OBJECTIVES = ("throughput", "fairness", "resources")
 SCALE = 1e4  # of the goal: the solver takes anything below 1e-7 for nothing
 TIE = 1e-6  # what a share of the device weighs beside the goal
 EXACT = 1e-6  # of the goal: a gap that ties alone make
+FEW = 3  # networks at most, of which all combinations are looked at that may be the best
+MANY = 2000  # options of all networks, with which the solver takes long
 HELD, FINE = 100, 1.005  # how far frames are held apart at the most, and the steps that are tried
 NODES = 5000  # of the solver's search: no clock decides
 
@@ -183,7 +186,49 @@ def _held(option: Option, *, share: float) -> Option:
 
 def _combine(options, budget, objective, weights, capped, shared,
              floor: float = 0.0) -> Combination | None:
-    """:func:`combine` in one model; ``"none"`` asks only for the least of the device."""
+    """:func:`combine` where fairness is none of its objectives; ``"none"`` asks only for the least
+    of the device."""
+    # Where words are not for all together, what is taken of the device breaks no tie, and many are
+    # equally good: of networks that are not large, those of the solver have always been taken.
+    if (len(options) <= FEW and objective != "resources"
+            and (shared or sum(map(len, options)) > MANY)):
+        assert capped, "Without caps, all are as fast as they can be"
+        return _enumerated(options, budget, objective, weights, shared, floor)
+    return _modelled(options, budget, objective, weights, capped, shared, floor)
+
+
+def _enumerated(options, budget, objective, weights, shared, floor) -> Combination | None:
+    """:func:`_combine` of a few networks, by what their options are worth together."""
+    flat = [option for each in options for option in each]
+    share = np.repeat(np.array(weights) / math.fsum(weights), [len(each) for each in options])
+    progress = np.array([option.progress for option in flat])
+    words = budget.words_per_cycle if isinstance(budget, Room) and shared else math.inf
+    held = objective == "throughput" and math.isfinite(words)
+    most = np.array([option.words / option.interval for option in flat])
+    least = np.array([option.least_rate for option in flat])
+    rate = progress / np.where(most, most, 1.0)  # progress for each word in a cycle
+    slowed = np.where(held & (least < most), rate * least, progress)
+    # What of its words lifts each to its floor, and the others.
+    turn = np.clip(floor * share / np.where(most, rate, 1.0), least, most)
+    extents = np.stack([turn - least, most - turn], axis=1) * held
+    gains = np.stack([(1 + SHORTFALL) * share * rate, share * rate], axis=1)
+    amounts = np.array([[getattr(option.resources, kind) for kind in KINDS] for option in flat])
+    given = np.array([getattr(budget, kind) for kind in KINDS])
+    cost = (amounts / np.where(given, given, np.inf)).sum(axis=1) if shared else most
+    worth = share * (slowed - SHORTFALL * np.maximum(floor * share - slowed, 0.0))
+    picks = best_choice(Choices(
+        starts=np.cumsum([0, *map(len, options)]),
+        values=worth - TIE * cost if objective == "throughput" else -cost,
+        amounts=np.column_stack([amounts, least]).astype(np.float64),
+        # Of what there is none of, nothing fits: amounts are whole.
+        limits=np.append(np.maximum(given, 0.5), min(words, 1 + most.sum())),
+        extents=extents, gains=gains))
+    return None if picks is None else Combination(picks=picks, gap=0.0)
+
+
+def _modelled(options, budget, objective, weights, capped, shared,
+              floor: float = 0.0) -> Combination | None:
+    """:func:`_combine` in one model of integers, solved."""
     # The solver takes a second to load, which a network alone need not wait for.
     from ortools.math_opt.python import mathopt
 

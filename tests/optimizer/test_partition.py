@@ -1,5 +1,6 @@
 """The exact combination finds what an exhaustive search finds, and nothing better exists."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from fcnnx.hdl.device import Resources
 from fcnnx.optimizer import partition
+from fcnnx.optimizer.candidates import Room
 from fcnnx.optimizer.partition import OBJECTIVES, Option, combine, score
 
 
@@ -62,6 +64,37 @@ def test_what_is_not_told_is_not_claimed(monkeypatch):
     assert exact.gap == 0
     assert 0 < found.gap < 0.05
     assert reached(exact) * (1 - found.gap) <= reached(found) <= reached(exact)
+
+
+def crowded(seed, networks):
+    """Some networks with words, whose frames may be held apart or not, and little of everything."""
+    rng = np.random.default_rng(seed)
+    fronts = [[dataclasses.replace(each, words=int(rng.integers(0, 9000)),
+                                   slowest=int(rng.choice([0, 200_000])))
+               for each in options(seed + n, 15)] for n in range(networks)]
+    room = Resources(dsp=int(rng.integers(10, 200)), bram18=int(rng.integers(0, 30)),
+                     lut=int(rng.integers(500, 9000)), ff=1000)
+    return fronts, Room.of(room, float(rng.choice([0.05, 0.2, 1.0])))
+
+
+@pytest.mark.parametrize("networks", [2, 3])
+@pytest.mark.parametrize(("objective", "floor"), [("throughput", 0.0), ("throughput", 0.5),
+                                                  ("fairness", 0.0)])
+@pytest.mark.parametrize("shared", [True, False])
+def test_few_networks_are_what_the_solver_makes_of_them(networks, objective, floor, shared,
+                                                        monkeypatch):
+    fitting = 0
+    monkeypatch.setattr(partition, "MANY", 0)
+    for seed in range(8):
+        fronts, room = crowded(seed, networks)
+        found = [None, None]
+        for k, few in enumerate((0, networks)):
+            monkeypatch.setattr(partition, "FEW", few)
+            found[k] = combine(fronts, room, objective=objective, shared=shared, floor=floor,
+                               weights=(1.0, 2.0, 0.5)[:networks])
+        assert found[0] == found[1]
+        fitting += found[0] is not None
+    assert fitting > 2
 
 
 def test_nothing_fits():
