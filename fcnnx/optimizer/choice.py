@@ -270,13 +270,8 @@ class Chooser:
 
     def _places(self, picks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Rows and foldings, counted over all nodes, of each node's candidates."""
-        tables = self._tables
-        keys = tables.node[:-1] + np.array([node.keys[1][pick] for node, pick
-                                            in zip(self.nodes, picks, strict=True)])
-        places = [first + int(np.flatnonzero(tables.number[first:end] == pick)[0])
-                  for first, end, pick in zip(tables.row[keys], tables.row[keys + 1], picks,
-                                              strict=True)]
-        return keys, np.array(places)
+        candidates = self._tables.candidate + picks
+        return self._tables.key[candidates], self._tables.place[candidates]
 
     def counted(self, selection: Selection) -> Selection:
         """The same foldings, as fast as they are, with what they take by all that is known of forks
@@ -296,8 +291,7 @@ class Chooser:
         if (used <= most).all():
             return selection
         keys, picks = self._places(selection.picks)
-        stages = np.array([self.stages.start, self.stages.stop])
-        picks = pricing.mended(self._tables, keys, picks, stages,
+        picks = pricing.mended(self._tables, keys, picks, self.stages,
                                self._limits(selection.limit, limits), used, most)
         return self._selected(keys, picks, selection.limit)
 

@@ -53,6 +53,10 @@ class Tables(NamedTuple):
         The first edge into each node, or -1.
     around, starts : integers
         Edges of each node, twice each in all, and where a node's begin; one more than nodes.
+    candidate : integers, shape (nodes,)
+        The first candidate of each, counted over all nodes.
+    place, key : integers, shape (foldings,)
+        Of each candidate, counted so: which folding it is, and its row of lanes.
     """
 
     node: np.ndarray
@@ -71,6 +75,9 @@ class Tables(NamedTuple):
     first: np.ndarray
     around: np.ndarray
     starts: np.ndarray
+    candidate: np.ndarray
+    place: np.ndarray
+    key: np.ndarray
 
 
 def tables(nodes: Sequence["Candidates"], edges: Sequence[tuple[int, int, "_Edge"]]) -> Tables:
@@ -78,6 +85,10 @@ def tables(nodes: Sequence["Candidates"], edges: Sequence[tuple[int, int, "_Edge
     grouped = [node.grouped for node in nodes]
     counts = np.array([len(starts) for _, starts in grouped])
     firsts = _starts([len(node.intervals) for node in nodes])
+    row = np.concatenate([*(starts + first for (_, starts), first
+                            in zip(grouped, firsts, strict=False)), firsts[-1:]])
+    place = np.argsort(np.concatenate([order + first for (order, _), first
+                                       in zip(grouped, firsts, strict=False)]))
     kinds = nodes[0].amounts.shape[1]
     around: list[list[int]] = [[] for _ in nodes]
     first = np.full(len(nodes), -1)
@@ -90,8 +101,7 @@ def tables(nodes: Sequence["Candidates"], edges: Sequence[tuple[int, int, "_Edge
     indices = [each for *_, edge in edges for each in (edge.give_index, edge.take_index)]
     return Tables(
         node=_starts(counts),
-        row=np.concatenate([*(starts + first for (_, starts), first
-                              in zip(grouped, firsts, strict=False)), firsts[-1:]]),
+        row=row,
         number=np.concatenate([order for order, _ in grouped]),
         intervals=np.concatenate([node.intervals[order] for node, (order, _)
                                   in zip(nodes, grouped, strict=True)]),
@@ -107,15 +117,18 @@ def tables(nodes: Sequence["Candidates"], edges: Sequence[tuple[int, int, "_Edge
         way_amounts=np.concatenate([np.zeros((0, 2, kinds)), *(
             edge.amounts.reshape(2, -1, kinds).swapaxes(0, 1) for *_, edge in edges)]),
         first=first, around=np.array([k for each in around for k in each], np.int64),
-        starts=_starts([len(each) for each in around]))
+        starts=_starts([len(each) for each in around]), candidate=firsts[:-1], place=place,
+        key=np.repeat(np.arange(len(row) - 1), np.diff(row))[place])
 
 
 def _starts(counts) -> np.ndarray:
     return np.cumsum([0, *counts], dtype=np.int64)
 
 
-@numba.njit(cache=True, nogil=True)
-def cheapest(tables, limit, limits, prices):
+# Each array by itself, here and below: numba counts who refers to those of a tuple that is handed
+# on, which takes longer than a price.
+def cheapest(tables: Tables, limit: int, limits: np.ndarray,
+             prices: np.ndarray) -> tuple[bool, np.ndarray, np.ndarray]:
     """Rows of lanes and foldings of all nodes, cheapest along a tree of the first edges into each;
     then improved node by node until none changes.
 
@@ -132,105 +145,109 @@ def cheapest(tables, limit, limits, prices):
     -------
     Whether there are any, and the row and the folding of each node, counted over all nodes.
     """
-    nodes, rows = len(tables.node) - 1, len(tables.row) - 1
-    keys, picks = np.zeros(nodes, np.int64), np.zeros(rows, np.int64)
-    costs = np.empty(rows)
-    for node in range(nodes):
-        possible = False
-        for row in range(tables.node[node], tables.node[node + 1]):
-            costs[row], picks[row] = _row_price(tables, row, limits[node], prices)
-            possible |= np.isfinite(costs[row])
-        if not possible:
-            return False, keys, keys
-    ways = np.empty(len(tables.way_intervals))
-    for way in range(len(ways)):
-        ways[way] = _way_price(tables, way, limit, prices)
-    if not _along_tree(tables, costs, ways, keys):
-        return False, keys, keys
-    if not _improve(tables, costs, ways, keys):
-        return False, keys, keys
-    return True, keys, picks[keys]
+    costs, picks = _row_prices(tables.node, tables.row, tables.intervals, tables.amounts,
+                               tables.forks, limits, prices)
+    ways = _way_prices(tables.way_intervals, tables.way_amounts, limit, prices)
+    links = tables.node, tables.ends, tables.sizes, tables.ways, tables.lanes, tables.which
+    found, keys = _along_tree(costs, ways, tables.first, *links)
+    found = found and _improve(costs, ways, keys, tables.around, tables.starts, *links)
+    return found, keys, picks[keys]
 
 
 @numba.njit(cache=True, nogil=True)
-def _row_price(tables, row, limit, prices):
-    """The least price of a row of lanes, and the folding that has it."""
-    least, pick = np.inf, tables.row[row]
-    for k in range(tables.row[row], tables.row[row + 1]):
-        if tables.intervals[k] <= limit:
-            price = 0.0
+def _row_prices(node, row, intervals, amounts, forks, limits, prices):
+    """The least price of each row of lanes, and the folding that has it."""
+    costs, picks = np.empty(len(row) - 1), row[:-1].copy()
+    for owner in range(len(node) - 1):
+        for key in range(node[owner], node[owner + 1]):
+            least = np.inf
+            for k in range(row[key], row[key + 1]):
+                if intervals[k] <= limits[owner]:
+                    price = 0.0
+                    for kind in range(len(prices)):
+                        price += amounts[k, kind] * prices[kind]
+                    if price < least:
+                        least, picks[key] = price, k
             for kind in range(len(prices)):
-                price += tables.amounts[k, kind] * prices[kind]
-            if price < least:
-                least, pick = price, k
-    for kind in range(len(prices)):
-        least += tables.forks[row, kind] * prices[kind]
-    return least, pick
+                least += forks[key, kind] * prices[kind]
+            costs[key] = least
+    return costs, picks
 
 
 @numba.njit(cache=True, nogil=True)
-def _way_price(tables, entry, limit, prices):
-    """The price of the first way that keeps to a limit."""
-    for way in range(2):
-        if tables.way_intervals[entry, way] <= limit:
-            price = 0.0
-            for kind in range(len(prices)):
-                price += tables.way_amounts[entry, way, kind] * prices[kind]
-            return price
-    return np.inf
+def _way_prices(intervals, amounts, limit, prices):
+    """Of each entry, the price of the first way that keeps to a limit."""
+    costs = np.full(len(intervals), np.inf)
+    for entry in range(len(costs)):
+        for way in range(2):
+            if intervals[entry, way] <= limit:
+                price = 0.0
+                for kind in range(len(prices)):
+                    price += amounts[entry, way, kind] * prices[kind]
+                costs[entry] = price
+                break
+    return costs
 
 
 @numba.njit(cache=True, nogil=True)
-def _along_tree(tables, costs, ways, keys):
-    """Rows of lanes, chosen as if each node had its first input alone."""
-    total = costs.copy()
-    for node in range(len(keys) - 1, -1, -1):
-        edge = tables.first[node]
+def _along_tree(costs, prices, first, node, ends, sizes, ways, lanes, which):
+    """Rows of lanes, chosen as if each node had its first input alone, and whether there are
+    any."""
+    total, keys = costs.copy(), node[:-1].copy()
+    for owner in range(len(keys) - 1, -1, -1):
+        edge = first[owner]
         if edge < 0:
             continue
-        producer = tables.ends[edge, 0]
-        gives, takes = tables.sizes[edge]
+        producer = ends[edge, 0]
+        gives, takes = sizes[edge]
         reduced = np.full(takes, np.inf)
-        for row in range(tables.node[node], tables.node[node + 1]):
-            take = tables.which[tables.lanes[edge, 1] + row - tables.node[node]]
+        for row in range(node[owner], node[owner + 1]):
+            take = which[lanes[edge, 1] + row - node[owner]]
             reduced[take] = min(reduced[take], total[row])
         message = np.full(gives, np.inf)
         for give in range(gives):
             for take in range(takes):
-                price = ways[tables.ways[edge] + give * takes + take] + reduced[take]
+                price = prices[ways[edge] + give * takes + take] + reduced[take]
                 message[give] = min(message[give], price)
-        for row in range(tables.node[producer], tables.node[producer + 1]):
-            total[row] += message[tables.which[tables.lanes[edge, 0] + row
-                                               - tables.node[producer]]]
-    for node in range(len(keys)):
-        edge, least = tables.first[node], np.inf
-        keys[node] = tables.node[node]
-        for row in range(tables.node[node], tables.node[node + 1]):
+        for row in range(node[producer], node[producer + 1]):
+            total[row] += message[which[lanes[edge, 0] + row - node[producer]]]
+    for owner in range(len(keys)):
+        edge, least = first[owner], np.inf
+        for row in range(node[owner], node[owner + 1]):
             cost = total[row]
             if edge >= 0:
-                cost += ways[_entry(tables, edge, keys[tables.ends[edge, 0]], row)]
+                cost += prices[_entry(edge, keys[ends[edge, 0]], row, node, ends, sizes, ways,
+                                      lanes, which)]
             if cost < least:
-                least, keys[node] = cost, row
+                least, keys[owner] = cost, row
         if not np.isfinite(least):
-            return False
-    return True
+            return False, keys
+    return True, keys
 
 
 @numba.njit(cache=True, nogil=True)
-def _improve(tables, costs, ways, keys):
+def _improve(costs, prices, keys, around, starts, node, ends, sizes, ways, lanes, which):
     """Change one node at a time while that is cheaper; whether all keep to their limits."""
     total = 0.0
     for _ in range(ROUNDS):
         changed, total = False, 0.0
-        for node in range(len(keys)):
-            now = _cost_around(tables, costs, ways, keys, node, keys[node])
-            least, best = np.inf, tables.node[node]
-            for row in range(tables.node[node], tables.node[node + 1]):
-                cost = _cost_around(tables, costs, ways, keys, node, row)
+        for owner in range(len(keys)):
+            least, now, best = np.inf, np.inf, node[owner]
+            for row in range(node[owner], node[owner + 1]):
+                cost = costs[row]
+                for k in range(starts[owner], starts[owner + 1]):
+                    edge = around[k]
+                    producer, consumer = ends[edge]
+                    entry = _entry(edge, row if producer == owner else keys[producer],
+                                   row if producer != owner else keys[consumer],
+                                   node, ends, sizes, ways, lanes, which)
+                    cost += prices[entry]
                 if cost < least:
                     least, best = cost, row
+                if row == keys[owner]:
+                    now = cost
             if least < now:
-                keys[node], now, changed = best, least, True
+                keys[owner], now, changed = best, least, True
             total += now
         if not changed:
             break
@@ -238,47 +255,43 @@ def _improve(tables, costs, ways, keys):
 
 
 @numba.njit(cache=True, nogil=True)
-def _cost_around(tables, costs, ways, keys, node, row):
-    """What a node with these lanes costs with all edges from and to it."""
-    cost = costs[row]
-    for k in range(tables.starts[node], tables.starts[node + 1]):
-        edge = tables.around[k]
-        producer, consumer = tables.ends[edge]
-        cost += ways[_entry(tables, edge, row if producer == node else keys[producer],
-                            row if producer != node else keys[consumer])]
-    return cost
-
-
-@numba.njit(cache=True, nogil=True)
-def _entry(tables, edge, gives, takes):
+def _entry(edge, gives, takes, node, ends, sizes, ways, lanes, which):
     """The ways of an edge between these rows."""
-    producer, consumer = tables.ends[edge]
-    give = tables.which[tables.lanes[edge, 0] + gives - tables.node[producer]]
-    take = tables.which[tables.lanes[edge, 1] + takes - tables.node[consumer]]
-    return tables.ways[edge] + give * tables.sizes[edge, 1] + take
+    producer, consumer = ends[edge]
+    give = which[lanes[edge, 0] + gives - node[producer]]
+    take = which[lanes[edge, 1] + takes - node[consumer]]
+    return ways[edge] + give * sizes[edge, 1] + take
 
 
-@numba.njit(cache=True, nogil=True)
-def taken(tables, keys, picks, limit):
+def taken(tables: Tables, keys: np.ndarray, picks: np.ndarray,
+          limit: int) -> tuple[int, np.ndarray]:
     """The most cycles that a node or an edge takes with these rows and foldings, and what all of
     them and all forks take together, shape (kinds,)."""
-    interval, amounts = 0, np.zeros(tables.amounts.shape[1])
-    for node in range(len(keys)):
-        interval = max(interval, tables.intervals[picks[node]])
-        for kind in range(len(amounts)):
-            amounts[kind] += tables.amounts[picks[node], kind] + tables.forks[keys[node], kind]
-    for edge in range(len(tables.ends)):
-        producer, consumer = tables.ends[edge]
-        entry = _entry(tables, edge, keys[producer], keys[consumer])
-        way = 0 if tables.way_intervals[entry, 0] <= limit else 1
-        interval = max(interval, tables.way_intervals[entry, way])
-        for kind in range(len(amounts)):
-            amounts[kind] += tables.way_amounts[entry, way, kind]
-    return interval, amounts
+    return _taken(keys, picks, limit, tables.intervals, tables.amounts, tables.forks,
+                  tables.way_intervals, tables.way_amounts, tables.node, tables.ends,
+                  tables.sizes, tables.ways, tables.lanes, tables.which)
 
 
 @numba.njit(cache=True, nogil=True)
-def mended(tables, keys, picks, stages, limits, used, most):
+def _taken(keys, picks, limit, intervals, amounts, forks, way_intervals, way_amounts, node, ends,
+           sizes, ways, lanes, which):
+    interval, total = 0, np.zeros(amounts.shape[1])
+    for owner in range(len(keys)):
+        interval = max(interval, intervals[picks[owner]])
+        for kind in range(len(total)):
+            total[kind] += amounts[picks[owner], kind] + forks[keys[owner], kind]
+    for edge in range(len(ends)):
+        producer, consumer = ends[edge]
+        entry = _entry(edge, keys[producer], keys[consumer], node, ends, sizes, ways, lanes, which)
+        way = 0 if way_intervals[entry, 0] <= limit else 1
+        interval = max(interval, way_intervals[entry, way])
+        for kind in range(len(total)):
+            total[kind] += way_amounts[entry, way, kind]
+    return interval, total
+
+
+def mended(tables: Tables, keys: np.ndarray, picks: np.ndarray, stages: slice, limits: np.ndarray,
+           used: np.ndarray, most: np.ndarray) -> np.ndarray:
     """Foldings of the same lanes, of which nodes change one at a time, each time the one after
     which least is exceeded.
 
@@ -287,8 +300,8 @@ def mended(tables, keys, picks, stages, limits, used, most):
     tables : :class:`Tables`
     keys, picks : integers, shape (nodes,)
         Rows and foldings, to begin with.
-    stages : two integers
-        The first node that may change, and the first behind them.
+    stages : :class:`slice`
+        Nodes that may change.
     limits : integers, shape (nodes,)
         Cycles of a node.
     used, most : floats, shape (kinds,)
@@ -298,18 +311,24 @@ def mended(tables, keys, picks, stages, limits, used, most):
     -------
     Foldings, shape (nodes,).
     """
+    return _mended(tables.row, tables.intervals, tables.amounts, keys, picks, stages.start,
+                   stages.stop, limits, used, most)
+
+
+@numba.njit(cache=True, nogil=True)
+def _mended(row, intervals, amounts, keys, picks, first, end, limits, used, most):
     used, picks = used.copy(), picks.copy()
     best = np.inf
     while (used > most).any():
         least, owner, choice = np.inf, -1, -1
-        for node in range(stages[0], stages[1]):
-            for k in range(tables.row[keys[node]], tables.row[keys[node] + 1]):
-                if tables.intervals[k] > limits[node]:
+        for node in range(first, end):
+            for k in range(row[keys[node]], row[keys[node] + 1]):
+                if intervals[k] > limits[node]:
                     continue
                 over, highest = 0.0, -np.inf
                 for kind in range(len(used)):
-                    share = (used[kind] - tables.amounts[picks[node], kind]
-                             + tables.amounts[k, kind]) / most[kind]
+                    share = (used[kind] - amounts[picks[node], kind]
+                             + amounts[k, kind]) / most[kind]
                     over += max(share - 1, 0.0)
                     highest = max(highest, share)
                 score = over + 1e-3 * highest
@@ -319,6 +338,6 @@ def mended(tables, keys, picks, stages, limits, used, most):
             break
         best = least
         for kind in range(len(used)):
-            used[kind] += tables.amounts[choice, kind] - tables.amounts[picks[owner], kind]
+            used[kind] += amounts[choice, kind] - amounts[picks[owner], kind]
         picks[owner] = choice
     return picks

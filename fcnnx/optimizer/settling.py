@@ -167,7 +167,7 @@ def _take_up(times, first, size, known, floor, gap, gaps, ready, limited, waits,
         queued[row] = False
         start = before = done[row]
         while start < size[row]:
-            stop = min(size[row], start + CHUNK)
+            stop = full = min(size[row], start + CHUNK)
             for wait in range(waits[row], waits[row + 1]):
                 k, count, there = until[wait], numbers[wait, 2], done[on[wait]]
                 index, step, place = numbers[wait, 4], numbers[wait, 5], numbers[wait, 6]
@@ -181,6 +181,8 @@ def _take_up(times, first, size, known, floor, gap, gaps, ready, limited, waits,
                 if k < count:
                     stop = min(stop, numbers[wait, 0] + numbers[wait, 1] * k if place < 0
                                else pool[place + k])
+                    if stop == start:
+                        break
             if stop == start:
                 break
             for event in range(stop - start):
@@ -219,6 +221,8 @@ def _take_up(times, first, size, known, floor, gap, gaps, ready, limited, waits,
                 times[first[row] + event] = time
             moved[row, 0], moved[row, 1] = least, most
             start = stop
+            if stop < full:
+                break
         if start == before:
             continue
         done[row] = start
