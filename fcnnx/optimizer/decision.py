@@ -133,10 +133,11 @@ class Decider:
         single = len(self._choosers) == 1
         numbers = range(len(self._choosers))
         alone = at_once(self._alone, numbers, [room for _ in numbers])
-        at_once(self._measure, numbers, alone)
-        alone = [self._meeting(n, alone[n], room, budget) for n in numbers]
-        times = self._times = self._times or tuple(
-            self._measure(n, alone[n]).interval for n in numbers)
+        alone = at_once(self._meeting, numbers, alone, [room for _ in numbers],
+                        [budget for _ in numbers])
+        if not self._times:
+            self._times = tuple(each.interval for each in at_once(self._measure, numbers, alone))
+        times = self._times
         if single and self._objective != "resources":
             return Decision(selections=tuple(alone), alone=times, gap=0.0)
         return self._share(alone, times, room)
@@ -202,11 +203,13 @@ class Decider:
     def _meeting(self, n: int, selection: Selection, room: Resources,
                  budget: Resources) -> Selection:
         """The same, or some of lower latency, if they meet the network's targets."""
-        target, measured = self._targets[n], self._measure(n, selection)
-        most = target.most_cycles(self._clock)
+        target = self._targets[n]
+        most, allowed = target.most_cycles(self._clock), target.most_latency(self._clock)
+        if most is None and allowed is None:
+            return selection
+        measured = self._measure(n, selection)
         if most is not None and measured.interval > most:
             raise self._missed_fps(n, most, measured.interval, budget)
-        allowed = target.most_latency(self._clock)
         if allowed is not None and measured.latency > allowed:
             selection = self._lower(n, selection, room)
             reached = self._measure(n, selection).latency

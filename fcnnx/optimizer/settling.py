@@ -141,12 +141,14 @@ def _starts(counts) -> np.ndarray:
 
 
 def _settle(times, tables, moved, end):
-    """Take up rows in turn, each as far as it goes; those that wait for it are taken up again."""
+    """Take up the first row, as far as it goes, and then those that wait for it: the last one that
+    is asked again comes next, which lets others gather more to do than turns would."""
     rows, waits = len(tables.size), len(tables.on)
     moved[:, 0], moved[:, 1] = -NEVER, NEVER
     return _take_up(times, *tables, moved, end, tables.known.copy(), tables.ready[:-1].copy(),
                     np.zeros(waits, np.int64), np.zeros(waits, np.int64),
-                    np.empty(CHUNK, np.int64), np.arange(rows), np.ones(rows, np.bool_))
+                    np.empty(CHUNK, np.int64), np.arange(rows - 1, -1, -1),
+                    np.ones(rows, np.bool_))
 
 
 # In one piece, and each array by itself: numba counts who refers to those that are handed on or
@@ -154,17 +156,16 @@ def _settle(times, tables, moved, end):
 @numba.njit(cache=True, nogil=True)
 def _take_up(times, first, size, known, floor, gap, gaps, ready, limited, waits, follower,
              followers, on, numbers, pool, cycles, moved, end, done, taken, past, until, room,
-             queue, queued):
+             stack, stacked):
     """As :func:`_settle`. Of each wait are kept: which one is the first of an event that is not
     found yet (``past``), or of one that waits for what is not (``until``). Both of its indices
     rise."""
     rows = len(size)
-    head, length = 0, rows
-    while length:
-        row = queue[head]
-        head = head + 1 if head + 1 < rows else 0
-        length -= 1
-        queued[row] = False
+    height = rows
+    while height:
+        height -= 1
+        row = stack[height]
+        stacked[row] = False
         start = before = done[row]
         while start < size[row]:
             stop = full = min(size[row], start + CHUNK)
@@ -185,18 +186,30 @@ def _take_up(times, first, size, known, floor, gap, gaps, ready, limited, waits,
                         break
             if stop == start:
                 break
-            for event in range(stop - start):
-                room[event] = floor[row]
+            room[:stop - start] = floor[row]
             for wait in range(waits[row], waits[row + 1]):
                 at, at_step, at_place = numbers[wait, 0], numbers[wait, 1], numbers[wait, 3]
                 index, step, place = numbers[wait, 4], numbers[wait, 5], numbers[wait, 6]
                 delay, delays, other = numbers[wait, 7], numbers[wait, 8], first[on[wait]]
                 k, last = past[wait], until[wait]
-                if at_place < 0 and at_step == 1 and place < 0 and delays < 0:
-                    at, index, last = at - start, other + index, min(last, stop - at)
-                    for k in range(past[wait], last):
-                        room[at + k] = max(room[at + k], times[index + step * k] + delay)
-                    past[wait] = max(past[wait], last)
+                if at_place < 0 and at_step == 1:
+                    at, index, last = at - start, other + index, max(k, min(last, stop - at))
+                    if place < 0 and delays < 0:
+                        for k in range(past[wait], last):
+                            room[at + k] = max(room[at + k], times[index + step * k] + delay)
+                    elif place < 0:
+                        for k in range(past[wait], last):
+                            time = times[index + step * k] + pool[delays + k]
+                            room[at + k] = max(room[at + k], time)
+                    elif delays < 0:
+                        for k in range(past[wait], last):
+                            time = times[other + pool[place + k]] + delay
+                            room[at + k] = max(room[at + k], time)
+                    else:
+                        for k in range(past[wait], last):
+                            time = times[other + pool[place + k]] + pool[delays + k]
+                            room[at + k] = max(room[at + k], time)
+                    past[wait] = last
                     continue
                 while k < last:
                     event = at + at_step * k if at_place < 0 else pool[at_place + k]
@@ -207,18 +220,20 @@ def _take_up(times, first, size, known, floor, gap, gaps, ready, limited, waits,
                     room[event - start] = max(room[event - start], time)
                     k += 1
                 past[wait] = k
-            time, least, most = times[first[row] + start - 1], moved[row, 0], moved[row, 1]
-            for event in range(start, stop):
-                time += gap[row] if gaps[row] < 0 else pool[gaps[row] + event]
-                time = max(time, room[event - start])
-                if taken[row] < ready[row + 1]:
+            begin, least, most = first[row] + start, moved[row, 0], moved[row, 1]
+            time, ahead, uneven = times[begin - 1], gap[row], gaps[row] + start
+            even, bound = gaps[row] < 0, taken[row] < ready[row + 1]
+            for k in range(stop - start):
+                time = max(time + (ahead if even else pool[uneven + k]), room[k])
+                if bound:
                     while taken[row] < ready[row + 1] and cycles[taken[row]] < time:
                         taken[row] += 1
-                    if taken[row] < ready[row + 1]:
+                    bound = taken[row] < ready[row + 1]
+                    if bound:
                         time = cycles[taken[row]]
-                by = time - times[first[row] + event]
+                by = time - times[begin + k]
                 least, most = min(least, by), max(most, by)
-                times[first[row] + event] = time
+                times[begin + k] = time
             moved[row, 0], moved[row, 1] = least, most
             start = stop
             if stop < full:
@@ -230,11 +245,10 @@ def _take_up(times, first, size, known, floor, gap, gaps, ready, limited, waits,
             return LATE
         for k in range(follower[row], follower[row + 1]):
             other = followers[k]
-            if not queued[other] and done[other] < size[other]:
-                queued[other] = True
-                place = head + length
-                queue[place if place < rows else place - rows] = other
-                length += 1
+            if not stacked[other] and done[other] < size[other]:
+                stacked[other] = True
+                stack[height] = other
+                height += 1
     for row in range(rows):
         if done[row] < size[row]:
             return STUCK
