@@ -48,7 +48,9 @@ class Tables(NamedTuple):
     which : integers
         Of each row of an edge's node, which of the distinct numbers of lanes it has.
     way_intervals : integers, shape (entries, 2)
-    way_amounts : floats, shape (entries, 2, kinds)
+    way_kinds : integers
+        The kinds that ways take anything of.
+    way_amounts : floats, shape (entries, 2, those)
     first : integers, shape (nodes,)
         The first edge into each node, or -1.
     around, starts : integers
@@ -71,6 +73,7 @@ class Tables(NamedTuple):
     lanes: np.ndarray
     which: np.ndarray
     way_intervals: np.ndarray
+    way_kinds: np.ndarray
     way_amounts: np.ndarray
     first: np.ndarray
     around: np.ndarray
@@ -98,6 +101,9 @@ def tables(nodes: Sequence["Candidates"], edges: Sequence[tuple[int, int, "_Edge
         if first[consumer] < 0:
             first[consumer] = k
     sizes = np.array([edge.intervals.shape[1:] for *_, edge in edges]).reshape(-1, 2)
+    way_amounts = np.concatenate([np.zeros((0, 2, kinds)), *(
+        edge.amounts.reshape(2, -1, kinds).swapaxes(0, 1) for *_, edge in edges)])
+    way_kinds = np.flatnonzero(way_amounts.any(axis=(0, 1)))
     indices = [each for *_, edge in edges for each in (edge.give_index, edge.take_index)]
     return Tables(
         node=_starts(counts),
@@ -114,8 +120,7 @@ def tables(nodes: Sequence["Candidates"], edges: Sequence[tuple[int, int, "_Edge
         which=np.concatenate([np.zeros(0, np.int64), *indices]),
         way_intervals=np.concatenate([np.zeros((0, 2), np.int64), *(
             edge.intervals.reshape(2, -1).T for *_, edge in edges)]),
-        way_amounts=np.concatenate([np.zeros((0, 2, kinds)), *(
-            edge.amounts.reshape(2, -1, kinds).swapaxes(0, 1) for *_, edge in edges)]),
+        way_kinds=way_kinds, way_amounts=np.ascontiguousarray(way_amounts[:, :, way_kinds]),
         first=first, around=np.array([k for each in around for k in each], np.int64),
         starts=_starts([len(each) for each in around]), candidate=firsts[:-1], place=place,
         key=np.repeat(np.arange(len(row) - 1), np.diff(row))[place])
@@ -147,7 +152,7 @@ def cheapest(tables: Tables, limit: int, limits: np.ndarray,
     """
     costs, picks = _row_prices(tables.node, tables.row, tables.intervals, tables.amounts,
                                tables.forks, limits, prices)
-    ways = _way_prices(tables.way_intervals, tables.way_amounts, limit, prices)
+    ways = _way_prices(tables.way_intervals, tables.way_amounts, limit, prices[tables.way_kinds])
     links = tables.node, tables.ends, tables.sizes, tables.ways, tables.lanes, tables.which
     found, keys = _along_tree(costs, ways, tables.first, *links)
     found = found and _improve(costs, ways, keys, tables.around, tables.starts, *links)
@@ -268,13 +273,13 @@ def taken(tables: Tables, keys: np.ndarray, picks: np.ndarray,
     """The most cycles that a node or an edge takes with these rows and foldings, and what all of
     them and all forks take together, shape (kinds,)."""
     return _taken(keys, picks, limit, tables.intervals, tables.amounts, tables.forks,
-                  tables.way_intervals, tables.way_amounts, tables.node, tables.ends,
-                  tables.sizes, tables.ways, tables.lanes, tables.which)
+                  tables.way_intervals, tables.way_kinds, tables.way_amounts, tables.node,
+                  tables.ends, tables.sizes, tables.ways, tables.lanes, tables.which)
 
 
 @numba.njit(cache=True, nogil=True)
-def _taken(keys, picks, limit, intervals, amounts, forks, way_intervals, way_amounts, node, ends,
-           sizes, ways, lanes, which):
+def _taken(keys, picks, limit, intervals, amounts, forks, way_intervals, way_kinds, way_amounts,
+           node, ends, sizes, ways, lanes, which):
     interval, total = 0, np.zeros(amounts.shape[1])
     for owner in range(len(keys)):
         interval = max(interval, intervals[picks[owner]])
@@ -285,8 +290,8 @@ def _taken(keys, picks, limit, intervals, amounts, forks, way_intervals, way_amo
         entry = _entry(edge, keys[producer], keys[consumer], node, ends, sizes, ways, lanes, which)
         way = 0 if way_intervals[entry, 0] <= limit else 1
         interval = max(interval, way_intervals[entry, way])
-        for kind in range(len(total)):
-            total[kind] += way_amounts[entry, way, kind]
+        for k in range(len(way_kinds)):
+            total[way_kinds[k]] += way_amounts[entry, way, k]
     return interval, total
 
 

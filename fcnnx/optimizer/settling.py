@@ -56,8 +56,9 @@ class Rows:
     def __init__(self, rows: Sequence[Events], limited: Sequence[Events]):
         sizes = [row.reach + row.count for row in rows]
         ends = np.cumsum(sizes)
-        self._times = np.full(int(ends[-1]), NEVER)
+        self._times = np.empty(int(ends[-1]), np.int64)
         for row, end, size in zip(rows, ends.tolist(), sizes, strict=True):
+            self._times[end - size:end - row.count] = NEVER
             row.allocate(self._times[end - size:end])
         self._moved = np.zeros((len(rows), 2), np.int64)  # by the least, by the most
         self._tables = _tables(rows, limited, ends - [row.count for row in rows])
