@@ -187,14 +187,14 @@ def _most_multipliers(device: Device) -> int:
 
 
 def _bare(operator: Convolution) -> Convolution:
-    """The same of constants that are all alike: what foldings take does not depend on them, so
-    that stages that differ in nothing else share their candidates."""
+    """The same of constants that are all alike, its zero point among them: what foldings take does
+    not depend on them, so that stages that differ in nothing else share their candidates."""
     scale = operator.requantization
     shift = scale.shift
     return dataclasses.replace(
         operator, weights=_alike(operator.weights.shape), bias=_alike(operator.bias.shape),
         requantization=dataclasses.replace(
-            scale, multiplier=_alike(scale.multiplier.shape),
+            scale, multiplier=_alike(scale.multiplier.shape), zero=scale.low,
             shift=_alike(shift.shape) if isinstance(shift, Constants) else shift))
 
 

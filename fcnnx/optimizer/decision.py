@@ -311,9 +311,9 @@ class Decider:
         for _ in range(TRADES):
             before = best
             for n, chooser in enumerate(self._choosers):
-                for share in WORDS_SHARES:
-                    left = Room.of(self._left(room, made, n), share * self._words)
-                    option = fastest(chooser, left)
+                left = self._left(room, made, n)
+                rooms = [Room.of(left, share * self._words) for share in WORDS_SHARES]
+                for option in at_once(fastest, [chooser] * len(rooms), rooms):
                     if (option is None or option.interval > longest[n]
                             or self._tightened(n, option, bounds[n]) != bounds[n]):
                         continue
