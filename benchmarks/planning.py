@@ -59,6 +59,6 @@ class Planning:
 
 
 def plannings() -> list[Planning]:
-    """As wide as three of them fit: of those twice as wide, the queues at joins and those of the
-    memory are more than what the smallest foldings leave."""
+    """As wide as three of them fit: those twice as wide lack block RAM and look-up tables, queues
+    at joins in the memory or not."""
     return [Planning(name="planning_resnet50", topology="resnet50", narrower=4, board="zcu102")]
