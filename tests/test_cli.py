@@ -229,14 +229,14 @@ def test_targets_that_no_schedule_can_serve(refused, small, tmp_path):
     (error,) = refused("--models", small, *words, "small=100000fps", code=1)
     assert re.fullmatch(
         r"small: 100000 fps cannot be met: alone on the whole budget it reaches \d+\.\d fps .* "
-        r"The target needs 0\.\d+ GB/s of the 0\.009387 that refreshes leave "
+        r"The target needs 0\.\d+ GB/s of the 0\.009434 that refreshes leave "
         r"\(0\.\d+ too many\)\. Lower the target to \d+\.\d fps, allow more bandwidth, or take a "
         r"larger board\.", error)
     other = write_model(tmp_path / "other.onnx", channels=3)
     (error,) = refused("--models", small, other, *words, "small=40000fps", "other=50000fps", code=1)
     assert re.fullmatch(
         r"small, other: Each target can be met alone, all of them together cannot\. They need "
-        r"0\.0144 GB/s of the 0\.009387 that refreshes leave \(0\.005013 too many\)\. Lower the "
+        r"0\.0144 GB/s of the 0\.009434 that refreshes leave \(0\.004966 too many\)\. Lower the "
         r"targets to 65% of what they are, allow more bandwidth, or take a larger board\.", error)
 
 
