@@ -250,8 +250,8 @@ def contended(kept: Kept) -> str:
         "served by tables (first), and each network planned as if the memory were its own, served "
         "in turn (second), both simulated with the memory's jitter, frames back to back. "
         "Topologies of the onnx package, made smaller so that they are simulated within minutes: "
-        f"{_scales()}. Multipliers, look-up tables, block RAM and bandwidth are capped below the "
-        "board's. Progress is the interval alone on the whole device by the mean interval here; "
+        f"{_scales()}. Bandwidth is capped below the board's, for sets of two multipliers, look-up "
+        "tables and block RAM too. Progress is the interval alone on the whole device by the mean interval here; "
         "weighted throughput its mean, as all weights are equal; fairness the least by the "
         "greatest. Exact: no value differs from the golden model's. To the cycle: the joint plan's "
         "intervals are those predicted, and no engine waited for the memory.",
@@ -260,8 +260,10 @@ def contended(kept: Kept) -> str:
 
 
 def _scales() -> str:
+    used = {model.removesuffix("_qdq.onnx") for case in contention.contention()
+            for model in case.models}
     return ", ".join(f"{base} of {side} pixels a side, channels divided by {narrower}"
-                     for base, side, narrower in light.SCALED.values())
+                     for name, (base, side, narrower) in light.SCALED.items() if name in used)
 
 
 def told_apart(kept: Kept) -> str:
