@@ -253,8 +253,8 @@ def contended(kept: Kept) -> str:
         f"{_scales()}. Bandwidth is capped below the board's, for sets of two multipliers, look-up "
         "tables and block RAM too. Progress is the interval alone on the whole device by the mean "
         "interval here; weighted throughput its mean, as all weights are equal; fairness the least "
-        "by the greatest. Exact: no value differs from the golden model's. To the cycle: the joint plan's "
-        "intervals are those predicted, and no engine waited for the memory.",
+        "by the greatest. Exact: no value differs from the golden model's. To the cycle: the joint "
+        "plan's intervals are those predicted, and no engine waited for the memory.",
         ["set", "GB/s", "throughput", "unaware", "ratio", "fairness", "unaware", "utilisation",
          "unaware", "exact", "to the cycle", "progress", "unaware"], rows)
 
