@@ -6,6 +6,7 @@ nowhere else. ``multipliers``: no stage has more than the unaware plan gives it.
 """
 
 import dataclasses
+import functools
 import pathlib
 import shutil
 from collections.abc import Callable, Mapping
@@ -21,6 +22,7 @@ from fcnnx.hdl.operator import Operator
 from fcnnx.hdl.operators.streamed import StreamedConvolution
 from fcnnx.hdl.system import MemorySystem
 from fcnnx.optimizer import plan
+from fcnnx.optimizer.memory import spread
 from fcnnx.options import model_sources
 from fcnnx.plan import Plan
 from fcnnx.report import figures
@@ -65,17 +67,8 @@ def _without_pace(joint: pathlib.Path, *_: Any) -> Plan:
             dataclasses.replace(engine, pace=0, streams=tuple(
                 dataclasses.replace(each, spread=0) for each in engine.streams))
             for engine in memory.engines))
-    return _with_memory(Plan.load(joint), freed, _as_fast_as_it_can)
-
-
-def _as_fast_as_it_can(engine: Engine) -> Engine:
-    stages = []
-    for stage in engine.stages:
-        operator = stage.operator
-        if isinstance(operator, StreamedConvolution):
-            operator = dataclasses.replace(operator, pace=0)
-        stages.append(dataclasses.replace(stage, operator=operator))
-    return dataclasses.replace(engine, stages=tuple(stages))
+    return _with_memory(Plan.load(joint), freed,
+                        functools.partial(spread, pace=0))
 
 
 def _with_memory(made: Plan, change: Callable[[MemorySystem], MemorySystem],
