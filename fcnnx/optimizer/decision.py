@@ -37,6 +37,7 @@ LEAST_WORDS = 1e-6  # per cycle, that are left at the least
 
 NOTHING = (-math.inf, -math.inf)  # what is worth least
 TRADES = 2  # rounds in which networks give each other words of the memory
+POLISHES = 3  # rounds in which each takes what others leave
 WORDS_SHARES = (1.0, 0.3, 0.1)  # of the words, that a network is tried with
 TIGHTENINGS = 24  # of intervals, until latencies that were wanted are reached
 LATENCY_STEP = 0.93
@@ -338,16 +339,22 @@ class Decider:
 
     def _polished(self, selections: Sequence[Selection], bounds: Sequence[int],
                   room: Resources) -> tuple[Selection, ...]:
-        """The selections, each in turn as fast as what the others leave makes it.
+        """The selections, each in turn as fast as what the others leave makes it, until none is
+        faster.
 
         Between the points of a front there are others, of other prices.
         """
         made = list(selections)
-        for n, chooser in enumerate(self._choosers if self._objective != "resources" else ()):
-            faster = fastest(chooser, self._left(room, made, n))
-            if (faster is not None and faster.interval < made[n].interval
-                    and self._tightened(n, faster, bounds[n]) == bounds[n]):
-                made[n] = faster
+        rounds = POLISHES if self._objective != "resources" else 0
+        for _ in range(rounds):
+            before = tuple(made)
+            for n, chooser in enumerate(self._choosers):
+                faster = fastest(chooser, self._left(room, made, n))
+                if (faster is not None and faster.interval < made[n].interval
+                        and self._tightened(n, faster, bounds[n]) == bounds[n]):
+                    made[n] = faster
+            if tuple(made) == before:
+                break
         return tuple(made)
 
     def _left(self, room: Resources, selections: Sequence[Selection], n: int) -> Resources:
