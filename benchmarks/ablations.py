@@ -8,14 +8,12 @@ nowhere else. ``multipliers``: no stage has more than the unaware plan gives it.
 import dataclasses
 import functools
 import pathlib
-import shutil
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from fcnnx import boards, folder
-from fcnnx.building import MODELS
+from fcnnx.building import MODELS, write
 from fcnnx.frontend import import_models
-from fcnnx.generate import generate
 from fcnnx.hdl.accelerator import Accelerator
 from fcnnx.hdl.engine import Engine
 from fcnnx.hdl.operator import Operator
@@ -26,7 +24,6 @@ from fcnnx.optimizer.memory import spread
 from fcnnx.options import model_sources
 from fcnnx.plan import Plan
 from fcnnx.report import figures
-from fcnnx.report.files import texts
 
 
 __all__ = ["ABLATIONS", "build"]
@@ -48,11 +45,8 @@ def build(part: str, joint: pathlib.Path, unaware: pathlib.Path, out: pathlib.Pa
     made = ABLATIONS[part](joint, unaware, caps, bandwidth)
     report = figures.report(made) | {"plan_only": False, "reproduction": None}
     with folder.in_use(out, writing=True), folder.new_build(out, force=True) as partial:
-        made.save(partial)
-        shutil.copytree(joint / MODELS, partial / MODELS)
-        generate(made.accelerator, partial, made.digest)
-        for name, text in texts(report).items():
-            (partial / name).write_text(text, encoding="utf-8")
+        write(made, report, partial, models={
+            path.stem: path.read_bytes() for path in (joint / MODELS).glob("*.onnx")})
     return report
 
 

@@ -3,21 +3,22 @@
 import dataclasses
 import json
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from fcnnx import boards, folder
 from fcnnx.errors import BadInput, Problem
-from fcnnx.frontend import Imported, import_models
+from fcnnx.frontend import import_models
 from fcnnx.generate import generate
 from fcnnx.optimizer import Target, check_io, plan
 from fcnnx.options import Named, PathLike, model_sources
+from fcnnx.plan import Plan
 from fcnnx.report import figures
 from fcnnx.report.files import REPORT, texts
 from fcnnx.report.reproduction import reproduction
 
 
-__all__ = ["Build", "Progress", "build", "check", "read_report", "silent"]
+__all__ = ["Build", "Progress", "build", "check", "read_report", "silent", "write"]
 
 MODELS = "models"
 
@@ -144,22 +145,36 @@ def build(models: Named, *, board: str, out: PathLike | None = None, calibration
         report = figures.report(decided) | {"plan_only": plan_only, "reproduction": reproduction(
             options, {source.name: source.path for source in sources})}
         with folder.new_build(place, force=force) as partial:
-            progress("Writing the build")
-            decided.save(partial)
-            _write_models(partial / MODELS, imported)
-            if not plan_only:
-                progress("Generating the Verilog")
-                generate(decided.accelerator, partial, decided.digest)
-            progress("Drawing the report")
-            for name, text in texts(report).items():
-                (partial / name).write_text(text, encoding="utf-8")
+            write(decided, report, partial, models={each.network.name: each.model
+                                                    for each in imported}, progress=progress)
     return Build(folder=place, report=report)
 
 
-def _write_models(place: pathlib.Path, imported: Sequence[Imported]) -> None:
-    place.mkdir()
-    for each in imported:
-        (place / f"{each.network.name}.onnx").write_bytes(each.model)
+def write(decided: Plan, report: dict[str, Any], place: pathlib.Path, *,
+          models: Mapping[str, bytes], progress: Progress = silent) -> None:
+    """Write a build's files into an empty folder; no Verilog where the report is of a plan only.
+
+    Parameters
+    ----------
+    decided : :class:`Plan`
+    report : mapping
+        The plan's, as :func:`fcnnx.report.figures.report` makes it, with ``plan_only``.
+    place : path
+    models : ONNX files by the networks' names
+    progress : callable
+        Is told each step.
+    """
+    progress("Writing the build")
+    decided.save(place)
+    (place / MODELS).mkdir()
+    for name, model in models.items():
+        (place / MODELS / f"{name}.onnx").write_bytes(model)
+    if not report["plan_only"]:
+        progress("Generating the Verilog")
+        generate(decided.accelerator, place, decided.digest)
+    progress("Drawing the report")
+    for name, text in texts(report).items():
+        (place / name).write_text(text, encoding="utf-8")
 
 
 def _attempt(problems: list[Problem], make: Callable[..., T], *arguments: Any) -> T | None:

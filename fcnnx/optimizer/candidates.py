@@ -30,6 +30,7 @@ ADDRESS_WIDTH = 32
 STREAM, STREAM_PLACES = Resources(lut=80, ff=60), 4 * BURST
 LUTS_OF_PRODUCT = 60  # at the least
 LARGE = 1 << 17  # weights
+MOST_BEATS = 1 << 20  # of a stage's weights in a frame: timing counts each of them
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -139,7 +140,8 @@ def _candidates(operator: Operator, device: Device, memory: MemoryTiming | None)
     intervals = [each.interval for each, in found]
     if memory is not None and isinstance(operator, Convolution):
         most = _most_multipliers(device)
-        chains = [chain for chain in streamed(operator) if chain[0].multipliers <= most]
+        chains = [chain for chain in streamed(operator) if chain[0].multipliers <= most
+                  and chain[0].weight_shape.beats <= MOST_BEATS]
         operators += tuple(chains)
         crossing = [Crossing.of(chain[0].weight_shape, memory) for chain in chains]
         words = np.append(words, [each.words for each in crossing]).astype(np.int64)
@@ -210,7 +212,8 @@ def streamed(operator: Convolution) -> Iterator[tuple[StreamedConvolution, *tupl
         input=operator.input, kernel=operator.kernel, strides=operator.strides,
         padding=operator.padding, dilations=operator.dilations, pad=operator.pad,
         weights=operator.weights, bias=operator.bias, requantization=operator.requantization,
-        output=operator.output, acc_width=operator.acc_width, packed=operator.packed)
+        output=operator.output, acc_width=operator.acc_width, packed=operator.packed,
+        tile=operator.output.columns)
     for each in first.foldings():
         # With one tile held alone, what a slow consumer leaves of it would hold up the next one.
         yield (each,) if each.in_order else (each, each.reorder())

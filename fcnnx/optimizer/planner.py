@@ -33,8 +33,8 @@ from .timing import EngineTiming
 __all__ = ["check_io", "plan"]
 
 
-# Of a queue, below which its way through the memory would take as much.
-LEAST_SPILLED, BRAM18_BITS = 2 * 18432, 18432
+BRAM18_BITS = 18 * 1024
+LEAST_SPILLED = 2 * BRAM18_BITS  # of a queue: of less, its way through memory takes as much
 ATTEMPTS = 6  # until queues at joins, sized last, fit as well
 CROWDED = 0.85  # of a device's look-up tables: the rest is what routers ask for
 IOS = ("stream", "dram")
@@ -56,8 +56,17 @@ class _Finished:
     resources: Resources
 
 
-# Engines, and the memory side with what it takes.
-_Decided = tuple[Decision, list[_Finished], MemoryPlan | None, Resources]
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class _Decided:
+    """What became of a decision: engines, and the memory side with what it takes."""
+
+    decision: Decision
+    networks: list[_Finished]
+    memory: MemoryPlan | None
+    side: Resources
+
+
+_MemoryPlanner = Callable[[Sequence[_Finished], Sequence[Selection]], MemoryPlan]
 
 
 def plan(networks: Sequence[Network], board: Board, *,
@@ -132,9 +141,10 @@ def plan(networks: Sequence[Network], board: Board, *,
     planned = None if memory is None else functools.partial(
         _plan_memory, memory=memory, targets=[merged[network.name] for network in networks],
         clock_mhz=clock, policy=schedule)
-    decision, finished, side, taken = _decide(decider, choosers, budget, planned, progress)
+    decided = _decide(decider, choosers, budget, planned, progress)
     progress("Looking at what was not chosen")
-    others = [[taken, *(other.resources for other in finished if other is not done)]
+    decision, finished, side = decided.decision, decided.networks, decided.memory
+    others = [[decided.side, *(other.resources for other in finished if other is not done)]
               for done in finished]
     shown = at_once(evidence, choosers, decision.selections, [done.engine for done in finished],
                     [budget for _ in finished], others)
@@ -145,9 +155,9 @@ def plan(networks: Sequence[Network], board: Board, *,
                 accelerator=Accelerator(engines=tuple(each.engine for each in finished),
                                         memory=None if side is None else side.system),
                 networks=rows, objective=objective, gap=decision.gap, memory=memory,
-                schedule=None if side is None else side.schedule, memory_resources=taken,
+                schedule=None if side is None else side.schedule, memory_resources=decided.side,
                 warnings=(*decision.warnings, *_waiting(finished),
-                          *_crowded(finished, taken, board.device)),
+                          *_crowded(finished, decided.side, board.device)),
                 seconds=time.perf_counter() - started)
 
 
@@ -212,64 +222,105 @@ def _plan_memory(finished: Sequence[_Finished], selections: Sequence[Selection],
     return side
 
 
+@dataclasses.dataclass
+class _Learned:
+    """What an attempt tells the next ones.
+
+    Parameters
+    ----------
+    side : :class:`Resources`
+        Of the memory side.
+    uncounted : :class:`Resources`
+        Of it and of the queues at joins, what selections do not count themselves.
+    """
+
+    side: Resources
+    uncounted: Resources
+
+
 def _decide(decider: Decider, choosers: Sequence[Chooser], budget: Resources,
-            planned: Callable[[Sequence[_Finished], Sequence[Selection]], MemoryPlan] | None,
-            progress: Progress) -> _Decided:
-    """Decide, size the queues and the memory side, and decide anew with what they take where that
-    is too much; once more where it then fits, as less may have been left than there is, and the
-    better of both is taken. Where nothing fits, the longest queues go to the memory."""
-    device = choosers[0].device
-    side, taken, spared = None, Resources(), Resources()
+            planned: _MemoryPlanner | None, progress: Progress) -> _Decided:
+    """The best of some attempts; where nothing fits, the longest queues go to the memory.
+
+    Raises
+    ------
+    TooLittle
+        If nothing fits even so.
+    TargetMissed
+        If a target cannot be met.
+    """
+    guess = Resources()
     if planned is not None:
         count = sum(len(chooser.network.inputs) + len(chooser.network.outputs) + 1
                     for chooser in choosers)
-        taken = FIRST_GUESS + GUESS_OF_STREAM * count
-    room = _less(budget, taken)
-    best: _Decided | None = None
-    greatest = -math.inf, -math.inf
-    attempt = 0
-    while attempt < ATTEMPTS:
+        guess = FIRST_GUESS + GUESS_OF_STREAM * count
+    learned = _Learned(side=guess, uncounted=guess)
+    while True:
         try:
-            decision = decider.decide(room, budget, taken)
+            return _attempts(decider, choosers, budget, planned, learned, progress)
         except TooLittle as refusal:
             if not _spill(choosers, refusal.blocks):
                 raise
             progress("Moving queues to the memory")
-            room = _less(budget, taken)
-            continue
-        attempt += 1
-        progress("Sizing the queues")
-        finished = at_once(_finish, choosers, decision.selections)
-        if planned is not None:
-            progress("Scheduling the memory")
-            side = planned(finished, decision.selections)
-            finished = [_Finished(engine=paced.engine, timing=paced.timing,
-                                  resources=engine_resources(paced.engine, device))
-                        for paced in side.engines]
-            taken = side.system.resources([each.engine for each in finished], device)
-        total = sum((each.resources for each in finished), taken)
+
+
+def _attempts(decider: Decider, choosers: Sequence[Chooser], budget: Resources,
+              planned: _MemoryPlanner | None, learned: _Learned, progress: Progress) -> _Decided:
+    """Decide, size the queues and the memory side, and decide anew with what they take where that
+    is too much; once more where it then fits, as less may have been left than there is, and the
+    better of both is taken.
+
+    Raises as :func:`_decide`.
+    """
+    best: _Decided | None = None
+    greatest = -math.inf, -math.inf
+    spared = Resources()
+    for attempt in range(ATTEMPTS):
+        try:
+            decision = decider.decide(_less(_less(budget, learned.uncounted), spared), budget,
+                                      learned.side)
+        except TooLittle:
+            if best is None:
+                raise
+            break
+        made = _made(decision, choosers, planned, learned, progress)
+        total = sum((each.resources for each in made.networks), learned.side)
         again = best is not None
         if total.fits(budget):
-            worth = decider.worth([time / each.timing.interval_cycles
-                                   for time, each in zip(decision.alone, finished, strict=True)])
+            worth = decider.worth([time / each.timing.interval_cycles for time, each
+                                   in zip(decision.alone, made.networks, strict=True)])
             if worth > greatest:
-                greatest, best = worth, (decision, finished, side, taken)
+                greatest, best = worth, made
             spared = Resources()
-        elif attempt > 1:  # counting better was not enough
+        elif attempt:  # counting better was not enough
             spared += _less(total, budget)
-        if again or (best is not None and attempt == 1):
+        if again or (best is not None and not attempt):
             break
-        for chooser, done in zip(choosers, finished, strict=True):
+        for chooser, done in zip(choosers, made.networks, strict=True):
             chooser.remember(done.engine)
-        # Of the queues and the memory side, what selections do not count themselves.
         counted = sum((chooser.counted(selection).resources for chooser, selection
                        in zip(choosers, decision.selections, strict=True)), Resources())
-        room = _less(_less(budget, _less(total, counted)), spared)
-        if attempt == ATTEMPTS and best is None and _spill(choosers, total.bram18 - budget.bram18):
-            attempt, spared, room = 1, Resources(), _less(budget, taken)
+        learned.uncounted = _less(total, counted)
     if best is None:
-        raise BadInput(*_over(total, budget))
+        raise TooLittle(*_over(total, budget), blocks=total.bram18 - budget.bram18)
     return best
+
+
+def _made(decision: Decision, choosers: Sequence[Chooser], planned: _MemoryPlanner | None,
+          learned: _Learned, progress: Progress) -> _Decided:
+    """A decision, its queues sized and its memory side planned; what that takes is learned."""
+    device = choosers[0].device
+    progress("Sizing the queues")
+    finished = at_once(_finish, choosers, decision.selections)
+    if planned is None:
+        return _Decided(decision=decision, networks=finished, memory=None, side=learned.side)
+    progress("Scheduling the memory")
+    memory = planned(finished, decision.selections)
+    finished = [_Finished(engine=paced.engine, timing=paced.timing,
+                          resources=engine_resources(paced.engine, device))
+                for paced in memory.engines]
+    learned.side = memory.system.resources([each.engine for each in finished], device)
+    return _Decided(decision=decision, networks=finished, memory=memory, side=learned.side)
 
 
 def _spill(choosers: Sequence[Chooser], blocks: int) -> bool:

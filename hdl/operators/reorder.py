@@ -33,7 +33,7 @@ class Reorder:
     group : :class:`int`
         Channels of a group; those of the last one beyond the map's are dropped.
     tile : :class:`int`
-        Rows of a tile.
+        Pixels of a tile.
     lanes : :class:`int`
         Folding: channels at once.
     tiles_held : :class:`int`
@@ -52,8 +52,9 @@ class Reorder:
     tiles_held: int = 2
 
     def __post_init__(self) -> None:
-        if self.tile < 1 or self.output.rows % self.tile:
-            raise ValueError(f"Tile must divide the {self.output.rows!r} rows, not {self.tile!r}")
+        if self.tile < 1 or self.output.pixels % self.tile:
+            raise ValueError(f"Tile must divide the {self.output.pixels!r} pixels, "
+                             f"not {self.tile!r}")
         if self.lanes < 1 or self.group % self.lanes or self.lanes > self.output.channels:
             raise ValueError(f"Lanes must divide the {self.group!r} channels of a group, and be at "
                              f"most all {self.output.channels!r}, not {self.lanes!r}")
@@ -64,11 +65,6 @@ class Reorder:
     def passes(self) -> int:
         """Groups of channels."""
         return math.ceil(self.output.channels / self.group)
-
-    @property
-    def pixels(self) -> int:
-        """Pixels of a tile."""
-        return self.tile * self.output.columns
 
     @property
     def group_words(self) -> int:
@@ -97,28 +93,28 @@ class Reorder:
     @property
     def interval(self) -> int:
         # From the first beat of a tile given to that of the one whose places it frees.
-        given = self.pixels * self.outputs[0].groups
+        given = self.tile * self.outputs[0].groups
         turn = given
         if self.passes > 1:
-            turn += ((self.passes - 2) * self.pixels + 2) * self.group_words
-        tiles = self.output.rows // self.tile
+            turn += ((self.passes - 2) * self.tile + 2) * self.group_words
+        tiles = self.output.pixels // self.tile
         return max(self.inputs[0].beats, tiles * turn // self.tiles_held)
 
     def compute(self, x: np.ndarray) -> tuple[np.ndarray, ...]:
-        split = x.reshape(len(x), -1, self.passes, self.tile, self.output.columns, self.group)
-        whole = split.transpose(0, 1, 3, 4, 2, 5).reshape(*x.shape[:1], *self.output.shape[:2], -1)
+        split = x.reshape(len(x), -1, self.passes, self.tile, self.group)
+        whole = split.swapaxes(2, 3).reshape(*x.shape[:1], *self.output.shape[:2], -1)
         return (whole[..., :self.output.channels],)
 
     @property
     def _waited(self) -> int:
         """Beats of a tile that its first pixel needs."""
-        return ((self.passes - 1) * self.pixels + 1) * self.group_words
+        return ((self.passes - 1) * self.tile + 1) * self.group_words
 
     def timing(self) -> Timing:
-        groups, tiles = self.outputs[0].groups, self.output.rows // self.tile
-        tile_words = self.pixels * self.pixel_words
+        groups, tiles = self.outputs[0].groups, self.output.pixels // self.tile
+        tile_words = self.tile * self.pixel_words
         first = np.arange(tiles)[:, None] * tile_words
-        pixel = np.arange(self.pixels)
+        pixel = np.arange(self.tile)
         needs = first + self._waited + pixel * self.group_words
         frees = first + (pixel + 1) * self.group_words
         frees[:, -1] = first[:, 0] + tile_words
@@ -134,9 +130,9 @@ class Reorder:
 
     def resources(self, device: Device) -> Resources:
         width = self.outputs[0].width
-        words = self.tiles_held * self.pixels * self.pixel_words
+        words = self.tiles_held * self.tile * self.pixel_words
         queue = OutputQueue.cost(width=width, places=full_rate_places(self.stages), device=device)
-        address, pixels = (words - 1).bit_length(), (self.pixels - 1).bit_length()
+        address, pixels = (words - 1).bit_length(), (self.tile - 1).bit_length()
         return queue + DualPortMemory.cost(width=width, depth=words, device=device) + Resources(
             lut=7 * address + 3 * pixels + 20, ff=width + 6 * address + 2 * pixels + 27)
 
@@ -171,13 +167,13 @@ class Reorderer(wiring.Component):
         taken, issue = Signal(), Signal()
         m.d.comb += taken.eq(self.i.valid & self.i.ready)
         _, pixel_done = count_steps(m, "beat", issue, output.groups)
-        _, tile_done = count_steps(m, "pixel", pixel_done, spec.pixels)
+        _, tile_done = count_steps(m, "pixel", pixel_done, spec.tile)
 
-        tile_words = spec.pixels * spec.pixel_words
+        tile_words = spec.tile * spec.pixel_words
         places = spec.tiles_held * tile_words
         slack = Signal(range(-spec._waited, places + 1), init=-spec._waited)
         onward = spec.group_words
-        beyond = tile_words - (spec.pixels - 1) * onward
+        beyond = tile_words - (spec.tile - 1) * onward
         m.d.sync += slack.eq(slack + taken - Mux(
             pixel_done, Mux(tile_done, beyond, onward), 0))
         room = Signal(range(-1, places), init=places - 1)  # less one
@@ -199,9 +195,9 @@ class Reorderer(wiring.Component):
     def _write(self, m, tiles: DualPortMemory, taken: Value) -> None:
         """Each beat to its pixel's words."""
         spec = self._spec
-        places = spec.tiles_held * spec.pixels * spec.pixel_words
+        places = spec.tiles_held * spec.tile * spec.pixel_words
         _, beat_last = count_steps(m, "w_beat", taken, spec.group_words)
-        _, group_done = count_steps(m, "w_pixel", beat_last, spec.pixels)
+        _, group_done = count_steps(m, "w_pixel", beat_last, spec.tile)
         _, tile_done = count_steps(m, "w_group", group_done, spec.passes)
         address, start = (Signal(range(max(2, places)), name=name)
                           for name in ("w_address", "w_start"))
@@ -224,7 +220,7 @@ class Reorderer(wiring.Component):
     def _read(self, m, tiles: DualPortMemory, issue: Value, pixel_done: Value) -> None:
         """A pixel's words but those beyond the channels, pixel after pixel."""
         spec = self._spec
-        places = spec.tiles_held * spec.pixels * spec.pixel_words
+        places = spec.tiles_held * spec.tile * spec.pixel_words
         skip = spec.pixel_words - spec.outputs[0].groups
         address = Signal(range(max(2, places)), name="r_address")
         with m.If(pixel_done):

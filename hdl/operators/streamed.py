@@ -29,6 +29,9 @@ from .window import Window, delayed, shared_window
 __all__ = ["StreamedConvolution", "StreamedConvolver"]
 
 
+LEAST_TILE = 4  # pixels of a part of a row: for less, weights cross too often
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StreamedConvolution:
     """A :class:`Convolution` of which only some output channels' weights are on the chip at a time.
@@ -57,7 +60,8 @@ class StreamedConvolution:
     lanes : :class:`int`
         Folding: input channels at once.
     tile : :class:`int`
-        Folding: output rows for which the weights cross once.
+        Folding: output pixels for which the weights cross once; whole rows, or of a kernel of one
+        pixel what divides a row.
     overlap : :class:`bool`
         Folding: whether the input buffer holds the next tile's rows beside those of a tile.
     requantizers : :class:`int`
@@ -83,7 +87,7 @@ class StreamedConvolution:
     acc_width: int
     rows: int = 1
     lanes: int = 1
-    tile: int = 1
+    tile: int
     overlap: bool = True
     requantizers: int = 1
     packed: bool = True
@@ -101,7 +105,13 @@ class StreamedConvolution:
                 or (self.rows > 1 and self.rows % 2)):
             raise ValueError(f"Rows must be 1, or even and at most the {self.output.channels!r} "
                              f"output channels, not {self.rows!r}")
-        if self.tiling.window.positions != self.output.shape[:2]:
+        if self.tile < 1 or (self.output.columns % self.tile if self._divides_rows
+                             else self.output.pixels % self.tile or
+                             self.tile % self.output.columns):
+            raise ValueError(f"Tile must be rows that divide the {self.output.rows!r} of "
+                             f"{self.output.columns!r} pixels, or divide a row where the kernel "
+                             f"is one pixel, not {self.tile!r} pixels")
+        if self.window.positions != self._viewed(self.output).shape[:2]:
             raise ValueError(f"Output must have the size {self.window.positions!r}, "
                              f"not {self.output.shape[:2]!r}")
         most = self.group.map.channels
@@ -116,13 +126,31 @@ class StreamedConvolution:
 
     @functools.cached_property
     def window(self) -> Window:
-        return shared_window(input=self.input, kernel=self.kernel, strides=self.strides,
-                             padding=self.padding, dilations=self.dilations, lanes=self.lanes)
+        return shared_window(input=self._viewed(self.input), kernel=self.kernel,
+                             strides=self.strides, padding=self.padding, dilations=self.dilations,
+                             lanes=self.lanes)
+
+    @property
+    def _pointwise(self) -> bool:
+        """Whether an output's pixel needs the input's alone, so that rows mean nothing."""
+        return (math.prod(self.kernel) == 1 == math.prod(self.strides)
+                and not any(self.padding))
+
+    @property
+    def _divides_rows(self) -> bool:
+        return self._pointwise and self.tile < self.output.columns
+
+    def _viewed(self, feature_map: FeatureMap) -> FeatureMap:
+        """The map; where tiles are parts of its rows, one with a row for each of them."""
+        if not self._divides_rows:
+            return feature_map
+        return feature_map.resized(rows=feature_map.pixels // self.tile, columns=self.tile)
 
     @functools.cached_property
     def tiling(self) -> Tiling:
         """The order of the output pixels."""
-        return Tiling(window=self.window, tile=self.tile, passes=self.passes, overlap=self.overlap)
+        return Tiling(window=self.window, tile=self.tile // self.window.positions[1],
+                      passes=self.passes, overlap=self.overlap)
 
     @property
     def passes(self) -> int:
@@ -156,7 +184,7 @@ class StreamedConvolution:
 
     @property
     def inputs(self) -> tuple[StreamShape, ...]:
-        return self.window.stream, self.weight_shape
+        return StreamShape(map=self.input, lanes=self.lanes), self.weight_shape
 
     @property
     def group(self) -> StreamShape:
@@ -217,7 +245,7 @@ class StreamedConvolution:
     def compute(self, x: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, ...]:
         """The output for the weights that come with each frame, shape (frames, tiles, beats of a
         tile, channels); bias and accumulators stay those of the spec's own weights."""
-        windows = self.window.gather(x, self.pad)
+        windows = self.window.gather(x.reshape(len(x), *self.window.input.shape), self.pad)
         windows = windows.reshape(len(x), self.tiling.tiles, self.tiling.pixels, -1)
         less = 0 if self.input.signed else 1 << self.input.width - 1
         drain, channels = self.drain, self.group.map.channels
@@ -288,7 +316,8 @@ class StreamedConvolution:
 
     def foldings(self) -> Iterator[Self]:
         """Rows and lanes that leave nothing over, of which two for each number of multipliers, and
-        tiles of the whole map, a half of it at most, a quarter and so on; the smallest first."""
+        tiles of the whole map, a half of it at most, a quarter and so on, a row's as well where it
+        can be divided; the smallest first."""
         channels = self.output.channels + self.output.channels % 2
         rows = [1, *(size for size in divisors(channels) if size % 2 == 0)]
         if channels > 4:
@@ -304,10 +333,11 @@ class StreamedConvolution:
                     yield from self._folded(size, lanes, tile)
 
     def _tiles(self) -> list[int]:
-        tiles = [self.output.rows]
-        while tiles[-1] > 1:
-            tiles.append(max(size for size in divisors(self.output.rows) if 2 * size <= tiles[-1]))
-        return tiles[::-1]
+        rows, columns = self.output.shape[:2]
+        tiles = [columns * size for size in _halved(rows)]
+        if not self._pointwise:
+            return tiles
+        return [*(size for size in _halved(columns)[:-1] if size >= LEAST_TILE), *tiles]
 
     def _folded(self, rows: int, lanes: int, tile: int) -> Iterator[Self]:
         steps = math.prod(self.kernel) * math.ceil(self.input.channels / lanes)
@@ -323,6 +353,15 @@ class StreamedConvolution:
 
     def create(self) -> "StreamedConvolver":
         return StreamedConvolver(self)
+
+
+def _halved(count: int) -> list[int]:
+    """A count, the greatest of its divisors that is a half of it at most, and so on down to 1; the
+    smallest first."""
+    sizes = [count]
+    while sizes[-1] > 1:
+        sizes.append(max(size for size in divisors(count) if 2 * size <= sizes[-1]))
+    return sizes[::-1]
 
 
 class StreamedConvolver(wiring.Component):

@@ -37,7 +37,7 @@ def streamed_engine(name, seed):
     fields = {field.name: getattr(whole, field.name) for field in dataclasses.fields(whole)
               if field.name in ("input", "kernel", "padding", "weights", "bias", "requantization",
                                 "output", "acc_width")}
-    layer = StreamedConvolution(**fields, rows=2, lanes=2, tile=2)
+    layer = StreamedConvolution(**fields, rows=2, lanes=2, tile=8)
     stages = (Stage(name="layer", operator=layer, inputs=(Source("x"), Source("weights"))),
               Stage(name="order", operator=layer.reorder(), inputs=(Source("layer"),)))
     return Engine(name=name, inputs=(("x", layer.inputs[0]), ("weights", layer.inputs[1])),

@@ -10,8 +10,9 @@ from fcnnx.hdl.testing import check_operator
 
 
 def reorder(rows, columns, channels, group, tile, lanes, tiles_held=2):
+    """Tiles are of so many rows."""
     return Reorder(output=FeatureMap(rows=rows, columns=columns, channels=channels), group=group,
-                   tile=tile, lanes=lanes, tiles_held=tiles_held)
+                   tile=int(tile * columns), lanes=lanes, tiles_held=tiles_held)
 
 
 SPECS = {
@@ -22,6 +23,7 @@ SPECS = {
     "whole groups": reorder(2, 5, 6, 2, 1, 2),
     "pixels": reorder(4, 1, 7, 2, 1, 1),
     "one group": reorder(4, 3, 6, 6, 2, 2),
+    "parts of rows": reorder(2, 6, 8, 4, 1 / 3, 2),
     "a word": reorder(3, 1, 4, 4, 1, 4),
 }
 
@@ -41,7 +43,7 @@ def test_channel_groups_come_one_after_another():
 
 
 @pytest.mark.parametrize(("change", "message"), [
-    ({"tile": 3}, "Tile must divide the 4 rows, not 3"),
+    ({"tile": 3}, "Tile must divide the 8 pixels, not 6"),
     ({"lanes": 3}, "Lanes must divide the 4 channels of a group, and be at most all 8, not 3"),
     ({"tiles_held": 3}, "One tile is held, or two, not 3"),
 ])

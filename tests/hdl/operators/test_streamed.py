@@ -24,8 +24,10 @@ from fcnnx.optimizer.timing import Solver
 
 def streamed(*arguments, rows=1, lanes=1, tile=1, overlap=True, requantizers=1, packed=True,
              lut_rows=0, pace=0, **parameters):
-    """A convolution of ``windowed.py``, its weights streamed."""
+    """A convolution of ``windowed.py``, its weights streamed; tiles are of so many rows, or of a
+    part of one."""
     resident = convolution(*arguments, **parameters)
+    tile = int(tile * resident.output.columns)
     values = {field.name: getattr(resident, field.name) for field in
               dataclasses.fields(StreamedConvolution) if hasattr(resident, field.name)}
     return StreamedConvolution(**values | {
@@ -48,6 +50,8 @@ SPECS = {
     "stride 2": streamed((7, 6, 4), 8, (3, 3), strides=(2, 2), padding=(1, 1, 1, 0), pad=9,
                          rows=4, lanes=4, tile=2, requantizers=2),
     "1 x 1": streamed((4, 3, 6), 8, (1, 1), rows=4, lanes=2, tile=2, requantizers=2),
+    "part of a row": streamed((2, 6, 6), 8, (1, 1), rows=4, lanes=2, tile=1 / 2, requantizers=2),
+    "a pixel": streamed((3, 4, 6), 8, (1, 1), rows=4, lanes=3, tile=1 / 4, requantizers=2),
     "1 x 1, stride 2": streamed((7, 5, 4), 12, (1, 1), strides=(2, 2), rows=2, lanes=2, tile=2),
     "fully connected": streamed((3, 3, 4), 10, (3, 3), rows=2, lanes=4),
     "fully connected vector": streamed((1, 1, 20), 12, (1, 1), rows=4, lanes=5, requantizers=2),
@@ -123,7 +127,7 @@ def test_weights_are_no_part_of_the_hardware():
 def test_each_tile_takes_the_weights_once():
     spec = SPECS["two tiles"]
     assert spec.dram_bytes == 2 * spec.weights.values.size
-    whole = dataclasses.replace(spec, tile=4)
+    whole = dataclasses.replace(spec, tile=16)
     assert whole.dram_bytes == spec.weights.values.size == whole.weight_frame().size
     assert whole.interval == spec.interval == spec.output.pixels * spec.passes * spec.steps
 
@@ -146,9 +150,9 @@ def test_foldings():
     assert len(foldings) < 300
     assert foldings[0].multipliers == 1
     assert all(each.passes >= 3 for each in foldings)
-    assert {each.tile for each in foldings} == {1, 2, 7, 14}
+    assert {each.tile for each in foldings} == {14, 28, 98, 196}
     assert min(each.interval for each in foldings) == spec.macs // 1024  # 16 rows, 64 lanes
-    assert all(each.dram_bytes == 14 // each.tile * spec.weights.values.size for each in foldings)
+    assert all(each.dram_bytes == 196 // each.tile * spec.weights.values.size for each in foldings)
 
 
 def engine():
@@ -191,7 +195,8 @@ def test_engine_does_what_is_predicted(kind):
 
 @pytest.mark.parametrize(("change", "message"), [
     ({"rows": 3}, "Rows must be 1, or even and at most the 8 output channels, not 3"),
-    ({"tile": 3}, "Tile must divide the 4 rows of the output, not 3"),
+    *(({"tile": pixels}, "Tile must be rows that divide the 4 of 4 pixels, or divide a row where "
+       f"the kernel is one pixel, not {pixels} pixels") for pixels in (2, 12)),
     ({"rows": 4, "requantizers": 3}, "Requantizers must be at most, and of several groups divide, "
      "the 4 channels of a group, not 3"),
     ({"lut_rows": 1}, "Rows of look-up tables must be whole pairs, the last ones, of 4 rows, "
