@@ -30,7 +30,7 @@ ADDRESS_WIDTH = 32
 STREAM, STREAM_PLACES = Resources(lut=80, ff=60), 4 * BURST
 LUTS_OF_PRODUCT = 60  # at the least
 LARGE = 1 << 17  # weights
-MOST_BEATS = 1 << 20  # of a stage's weights in a frame: timing counts each of them
+MOST_BEATS = 1 << 20  # of weights that cross several times a frame: timing counts each of them
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -141,7 +141,7 @@ def _candidates(operator: Operator, device: Device, memory: MemoryTiming | None)
     if memory is not None and isinstance(operator, Convolution):
         most = _most_multipliers(device)
         chains = [chain for chain in streamed(operator) if chain[0].multipliers <= most
-                  and chain[0].weight_shape.beats <= MOST_BEATS]
+                  and (chain[0].tiling.tiles == 1 or chain[0].weight_shape.beats <= MOST_BEATS)]
         operators += tuple(chains)
         crossing = [Crossing.of(chain[0].weight_shape, memory) for chain in chains]
         words = np.append(words, [each.words for each in crossing]).astype(np.int64)

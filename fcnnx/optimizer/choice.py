@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
@@ -310,20 +310,22 @@ class Chooser:
                               places=places)
         if self.memory is None or not self.spilled:
             return engine
-        forks = {stage.inputs[0].name: stage.name for stage in engine.stages
-                 if isinstance(stage.operator, Fork)}
-        return spill(engine, [Source(forks[self.names[k]], branch) for k, branch in self.spilled],
+        forks = {node: name for node, name, _ in self._forks_of(engine)}
+        return spill(engine, [Source(forks[k], branch) for k, branch in self.spilled],
                      bits=8 * self.memory.word_bytes, interval=selection.limit)
 
     def remember(self, engine: Engine) -> None:
         """Keep in mind what the forks of an engine hold, for later prices."""
+        for node, _, fork in self._forks_of(engine):
+            self.held[node] = tuple(depth * fork.lanes for depth in fork.places)
+        self._forks_priced = False
+
+    def _forks_of(self, engine: Engine) -> Iterator[tuple[int, str, Fork]]:
+        """The nodes of which an engine has forks, their names, and the forks."""
         number = {name: k for k, name in enumerate(self.names[:self.stages.stop])}
         for stage in engine.stages:
             if isinstance(stage.operator, Fork):
-                node = number[stage.inputs[0].name]
-                self.held[node] = tuple(depth * stage.operator.lanes
-                                        for depth in stage.operator.places)
-        self._forks_priced = False
+                yield number[stage.inputs[0].name], stage.name, stage.operator
 
 
 @functools.cache

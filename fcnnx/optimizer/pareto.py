@@ -1,6 +1,7 @@
 """One network's best points: the fastest within a budget, and the front of what it costs."""
 
 import dataclasses
+import functools
 import math
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -10,6 +11,7 @@ from fcnnx.hdl.device import KINDS, Resources
 
 from .candidates import Room, amounts_of
 from .choice import Chooser, Selection
+from .concurrency import at_once
 from .fifos import ample_places
 from .timing import Solver
 
@@ -34,6 +36,7 @@ MEMORY_LEANINGS: tuple[Mapping[str, float], ...] = ({WORDS: 8.0}, {WORDS: 40.0},
 # With a memory, networks may be large: points lie farther apart, those of so many times the
 # fastest's interval most, and what is between is tried once the others are known.
 NEAR, NEAR_RATIO, FAR_RATIO = 8, 1.02, 1.1
+LEAST_PAID = 0.002  # of a budget, that a stage made faster is taken to cost
 FINE = 1.01  # of intervals that are tried where it is words that a frame takes long for
 
 
@@ -211,26 +214,44 @@ def lower_latency(chooser: Chooser, selection: Selection, budget: Resources, *,
         Moves looked at in a round after the first.
     """
     latency = latency_of(chooser, selection)
-    limits: dict[int, int] = {}
+    limits: Mapping[int, int] = {}
     moves = [_Move(k, np.inf) for k in range(*chooser.stages.indices(len(chooser.nodes)))]
     for turn in range(rounds):
-        best = None
         moves.sort(key=lambda move: (-move.gain, move.node))
-        for move in moves if not turn else moves[:tries]:
-            found = _faster(chooser, selection, budget, limits, move.node)
-            if found is None:
-                move.gain = 0.0
-                continue
-            trial, trial_limits = found
-            trial_latency = latency_of(chooser, trial)
-            paid = max(trial.resources.share(budget) - selection.resources.share(budget), 0.002)
-            move.gain = max(latency - trial_latency, 0) / paid
-            if trial_latency < latency and (best is None or move.gain > best[0]):
-                best = move.gain, trial, trial_limits, trial_latency
-        if best is None or latency - best[3] < latency // 500:
+        tried = moves if not turn else moves[:tries]
+        trials = at_once(functools.partial(_tried, chooser, selection, latency, budget, limits),
+                         [move.node for move in tried])
+        for move, trial in zip(tried, trials, strict=True):
+            move.gain = trial.gain if trial else 0.0
+        best = max((trial for trial in trials if trial), key=lambda trial: trial.gain,
+                   default=None)
+        if best is None or latency - best.latency < max(1, latency // 500):
             return selection
-        _, selection, limits, latency = best
+        selection, limits, latency = best.selection, best.limits, best.latency
     return selection
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Trial:
+    """A selection with one stage faster, the limits that make it so, and what that brings for each
+    share of the budget."""
+
+    selection: Selection
+    limits: Mapping[int, int]
+    latency: int
+    gain: float
+
+
+def _tried(chooser: Chooser, selection: Selection, latency: int, budget: Resources,
+           limits: Mapping[int, int], node: int) -> _Trial | None:
+    """What comes of one stage a step faster, if it can be."""
+    found = _faster(chooser, selection, budget, limits, node)
+    if found is None:
+        return None
+    faster, tighter = found
+    reached = latency_of(chooser, faster)
+    paid = max(faster.resources.share(budget) - selection.resources.share(budget), LEAST_PAID)
+    return _Trial(faster, tighter, reached, gain=max(latency - reached, 0) / paid)
 
 
 def _faster(chooser: Chooser, selection: Selection, budget: Resources, limits: Mapping[int, int],

@@ -27,7 +27,7 @@ from .memory import POLICIES as SCHEDULES
 from .memory import MemoryPlan, plan_memory, spread
 from .partition import OBJECTIVES
 from .targets import Target, merge_targets
-from .timing import EngineTiming
+from .timing import EngineTiming, is_large
 
 
 __all__ = ["check_io", "plan"]
@@ -268,7 +268,7 @@ def _attempts(decider: Decider, choosers: Sequence[Chooser], budget: Resources,
               planned: _MemoryPlanner | None, learned: _Learned, progress: Progress) -> _Decided:
     """Decide, size the queues and the memory side, and decide anew with what they take where that
     is too much; once more where it then fits, as less may have been left than there is, and the
-    better of both is taken.
+    better of both is taken. Of large engines the first that fits is.
 
     Raises as :func:`_decide`.
     """
@@ -294,7 +294,8 @@ def _attempts(decider: Decider, choosers: Sequence[Chooser], budget: Resources,
             spared = Resources()
         elif attempt:  # counting better was not enough
             spared += _less(total, budget)
-        if again or (best is not None and not attempt):
+        large = any(is_large(done.engine) for done in made.networks)
+        if again or (best is not None and (large or not attempt)):
             break
         for chooser, done in zip(choosers, made.networks, strict=True):
             chooser.remember(done.engine)

@@ -16,11 +16,11 @@ from .events import NEVER, Events, Giving, Index, Offers, Run, Taking, Wait, com
 from .settling import DONE, STUCK, Rows
 
 
-__all__ = ["EngineTiming", "Solver", "StageTiming", "most_frames", "simulate"]
+__all__ = ["EngineTiming", "Solver", "StageTiming", "is_large", "most_frames", "simulate"]
 
 
 MOST_FRAMES = 8
-LARGE = 1 << 22  # beats of a frame on all streams, of which each frame takes a second or so
+LARGE = 1 << 22  # beats of a frame on all streams
 FEW_FRAMES = 5
 
 
@@ -331,10 +331,14 @@ class Solver:
                             settled=bool(settled), ends=ends, transfers=transfers, stages=stages)
 
 
+def is_large(engine: Engine) -> bool:
+    """Whether each frame takes a second or so to be timed."""
+    return sum(engine.shape(source).beats for source in engine.sources) >= LARGE
+
+
 def most_frames(engine: Engine) -> int:
     """Frames after which it is left at that whether an engine repeats itself."""
-    beats = sum(engine.shape(source).beats for source in engine.sources)
-    return MOST_FRAMES if beats < LARGE else FEW_FRAMES
+    return FEW_FRAMES if is_large(engine) else MOST_FRAMES
 
 
 def simulate(engine: Engine, frames: int | None = None, *,
