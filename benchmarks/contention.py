@@ -16,6 +16,8 @@ from typing import Any
 import recipes
 from ablations import ABLATIONS, build
 from cases import AFTERWARDS, BUILDS, SIMULATES
+from fcnnx.optimizer.memory import spread
+from fcnnx.plan import Plan
 from keeping import ROOT, Figures, Record, digest_of_folder, digest_of_sources, fcnnx, read
 
 
@@ -98,6 +100,7 @@ class Contention:
             command = f"ablations.build, {policy}"
         report = read(place / "report.json")
         streams = [stream for port in report["schedule"]["ports"] for stream in port["streams"]]
+        engines = {each.name: spread(each, 0) for each in Plan.load(place).accelerator.engines}
         return {"command": command, "seconds": seconds,
                 "rtl": digest_of_folder(place / "rtl"), "plan": report["plan"],
                 "total": report["total"], "utilisation": report["schedule"]["utilisation"],
@@ -106,6 +109,7 @@ class Contention:
                     "latency_cycles": row["latency_cycles"],
                     "alone_cycles": round(row["interval_cycles"] / row["ntt"]),
                     "multipliers": row["multipliers"], "bram18": row["bram18"],
+                    "stage_cycles": max(stage.operator.interval for stage in engines[name].stages),
                     "macs": row["macs"], "words": sum(each["words_per_frame"] for each in streams
                                                       if each["network"] == name)}
                     for name, row in report["networks"].items()}}
@@ -167,6 +171,13 @@ class Point:
         """Words that the memory moves of those that it gives, refreshes taken off, since a frame of
         every network was done."""
         return self.simulated["memory"]["steady_utilisation"]
+
+    @property
+    def held(self) -> tuple[str, ...]:
+        """Networks whose frames are held apart for the memory: their stages take less than they
+        are planned to take."""
+        return tuple(name for name, row in self.built["networks"].items()
+                     if row["interval_cycles"] > row["stage_cycles"])
 
     @property
     def exact(self) -> bool:

@@ -241,7 +241,8 @@ def contended(kept: Kept) -> str:
                 name, f"{joint.bandwidth:g}", f"{joint.throughput:.3f}",
                 f"{unaware.throughput:.3f}", f"{joint.throughput / unaware.throughput:.2f}",
                 f"{joint.fairness:.2f}", f"{unaware.fairness:.2f}",
-                f"{100 * joint.utilisation:.1f} %", f"{100 * unaware.utilisation:.1f} %",
+                f"{100 * joint.utilisation:.1f} %", ", ".join(joint.held) or "none",
+                f"{100 * unaware.utilisation:.1f} %",
                 "yes" if joint.exact and unaware.exact else "no",
                 "yes" if joint.as_predicted else "no", _per_network(joint.progress, ".2f"),
                 _per_network(unaware.progress, ".2f")])
@@ -253,10 +254,13 @@ def contended(kept: Kept) -> str:
         f"{_scales()}. Bandwidth is capped below the board's, for sets of two multipliers, look-up "
         "tables and block RAM too. Progress is the interval alone on the whole device by the mean "
         "interval here; weighted throughput its mean, as all weights are equal; fairness the least "
-        "by the greatest. Exact: no value differs from the golden model's. To the cycle: the joint "
-        "plan's intervals are those predicted, and no engine waited for the memory.",
+        "by the greatest. Utilisation is of the words that the memory gives, refreshes taken off; "
+        "held apart are networks whose frames the joint plan has farther apart than their stages "
+        "ask for: there the memory is the limit. Exact: no value differs from the golden model's. "
+        "To the cycle: the joint plan's intervals are those predicted, and no engine waited for "
+        "the memory.",
         ["set", "GB/s", "throughput", "unaware", "ratio", "fairness", "unaware", "utilisation",
-         "unaware", "exact", "to the cycle", "progress", "unaware"], rows)
+         "held apart", "unaware", "exact", "to the cycle", "progress", "unaware"], rows)
 
 
 def _scales() -> str:
