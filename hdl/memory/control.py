@@ -178,12 +178,11 @@ class NetworkControl:
             self.inputs, self.outputs, self.weights))
         choice = page * (5 + self.buffers) // 5 + 9 * frames
         load = 4 if self.load else 0
-        spilled = len(self.spills) + len(self.refills)
-        return Resources(lut=spilled * choice, ff=spilled * (
-            page + buffer + 1 + 2 * frames)) + Resources(
-            lut=84 + (inputs + outputs) * choice + weights * (page + 4) + 3 * load,
-            ff=(6 * 32 + 2 * frames + 7 + load + (inputs + outputs) * (page + buffer + 1)
-                + inputs * (3 * frames + 1) + outputs * 2 * frames
+        others = outputs + len(self.spills) + len(self.refills)
+        return Resources(
+            lut=84 + (inputs + others) * choice + weights * (page + 4) + 3 * load,
+            ff=(6 * 32 + 2 * frames + 7 + load + (inputs + others) * (page + buffer + 1)
+                + inputs * (3 * frames + 1) + others * 2 * frames
                 + weights * (page + 2 * frames + 2)))
 
     def create(self) -> "NetworkController":
