@@ -41,7 +41,8 @@ __all__ = ["POLICIES", "MemoryPlan", "PacedEngine", "plan_memory", "spread"]
 POLICIES = ("cyclic", "round-robin")
 USABLE = 0.99  # of the bandwidth: turns and whole bursts take the rest
 MORE, MOST_GROWTH = 1.005, 2.0  # by which intervals grow where ports do not carry all
-LESS, LATE = 1.01, 4  # and where what comes back is too late, and how often
+LESS, LATE = 1.01, 4  # and where tables are too long: how often, where what comes back is too late
+MOST_UNDER_WAY = 64  # frames of a network: each has a buffer, and each buffer a register
 GROWTHS = 32
 PACINGS = 6  # of the offers, until they are those of the gate
 RETURNS = 2  # more of them for each stream that comes back, whose offers depend on those before it
@@ -177,6 +178,14 @@ def plan_memory(engines: Sequence[Engine], timings: Sequence[EngineTiming], memo
                 demand=", ".join(longer), bound="cycles to the memory and back",
                 asked=sum(found[longer[0]].delays), given=sum(ways[longer[0]].delays))
             ways = {name: way.longest(found[name]) for name, way in ways.items()}
+            continue
+        under_way = {each.engine.name: _under_way(each, schedule) for each in paced}
+        if max(under_way.values()) > MOST_UNDER_WAY:
+            # A table that has hardly a slot to spare is a long one, of many small frames.
+            name = max(under_way, key=lambda name: under_way[name])
+            refusal = Infeasible(demand=name, bound="frames at once", asked=under_way[name],
+                                 given=MOST_UNDER_WAY)
+            factor *= LESS
             continue
         schedule = told(schedule, ways)
         return MemoryPlan(system=_system(crossings, paced, schedule, axi), schedule=schedule,
@@ -425,16 +434,21 @@ def _system(crossings: Sequence[Sequence[_Crossing]],
                                 outstanding=port.outstanding))
     cyclic = any(port.table for port in ports)
     memories = tuple(_engine_memory(ours, one, places, axi, cyclic,
-                                    late=_lateness(schedule, one.engine.name))
+                                    under_way=_under_way(one, schedule))
                      for ours, one in zip(crossings, paced, strict=True))
     return MemorySystem(ports=tuple(ports), engines=memories)
 
 
-def _lateness(schedule: Schedule, network: str) -> int:
-    """Cycles by which a network's frames may come and go later than the tables have them."""
-    return sum(max((each.latency for each in schedule.streams if each.network == network
-                    and each.direction == direction and each.interval), default=0)
-               for direction in ("read", "write"))
+def _under_way(paced: PacedEngine, schedule: Schedule) -> int:
+    """Frames of a network that are under way at once: as many as its queues hold ahead, those in
+    the engine, those whose outputs wait to be written; and one each that is asked for, that is
+    answered and that the host has. With fewer, queues would not be as full as they are proven to
+    be."""
+    ours = [each for each in schedule.streams if each.network == paced.engine.name and each.words]
+    ahead = max((each.needed / each.words for each in ours if each.direction == "read"),
+                default=0.0)
+    behind = max((each.waits for each in ours if each.direction == "write"), default=0)
+    return math.ceil((paced.timing.latency_cycles + behind) / paced.pace + ahead) + 3
 
 
 def _port_stream(each: StreamSchedule, spilled: bool) -> MemoryStream:
@@ -455,14 +469,9 @@ def _frame_stream(places: Mapping[int, tuple[int, int]], *, stream: str, kind: s
 
 def _engine_memory(crossings: Sequence[_Crossing], paced: PacedEngine,
                    places: Mapping[str, Mapping[int, tuple[int, int]]], axi: Axi,
-                   cyclic: bool, *, late: int) -> EngineMemory:
-    """An engine's streams, one region after the other; only tables ask for a pace.
-
-    As many frames are under way as are in the engine and in the memory at once, and one each that
-    is asked for, that is answered and that the host has.
-    """
+                   cyclic: bool, *, under_way: int) -> EngineMemory:
+    """An engine's streams, one region after the other; only tables ask for a pace."""
     engine = paced.engine
-    under_way = math.ceil((paced.timing.latency_cycles + late) / paced.pace) + 3
     buffers = 1 << (under_way - 1).bit_length()
     loaded = _load_words(engine, axi)
     # Weights, what is loaded, what is spilled; that which comes back lies where it was put.

@@ -14,12 +14,12 @@ from fcnnx.generate import generate
 from fcnnx.hdl.accelerator import Accelerator
 from fcnnx.hdl.engine import Engine, Source, Stage
 from fcnnx.hdl.memory.control import ERRORS
-from fcnnx.hdl.operator import FeatureMap
+from fcnnx.hdl.operator import Constants, FeatureMap
 from fcnnx.hdl.operators.plumbing import Queue
 from fcnnx.hdl.operators.streamed import StreamedConvolution
 from fcnnx.hdl.registers import constants
 from fcnnx.memory import MemoryTiming
-from fcnnx.optimizer.memory import plan_memory
+from fcnnx.optimizer.memory import MOST_UNDER_WAY, plan_memory
 from fcnnx.optimizer.timing import simulate
 
 from .conftest import convolution, residual
@@ -30,14 +30,18 @@ TWO_PORTS = MemoryTiming(word_bytes=8, ports=2, words_per_cycle=0.38)
 FRAMES = {"resident": 6, "streamed": 6}
 
 
-def streamed_engine(name, seed):
-    """A layer whose weights come from the memory with every frame, and its map in order again."""
+def streamed_engine(name, seed, *, pointwise=False):
+    """A layer whose weights come from the memory with every frame, and its map in order again;
+    where its kernel is one pixel, by halves of rows."""
     rng = np.random.default_rng(seed)
     whole = convolution(FeatureMap(rows=4, columns=4, channels=4), 8, rng)
+    if pointwise:
+        whole = dataclasses.replace(whole, kernel=(1, 1), padding=(0, 0, 0, 0),
+                                    weights=Constants(whole.weights.values[:, :1, :1]))
     fields = {field.name: getattr(whole, field.name) for field in dataclasses.fields(whole)
               if field.name in ("input", "kernel", "padding", "weights", "bias", "requantization",
                                 "output", "acc_width")}
-    layer = StreamedConvolution(**fields, rows=2, lanes=2, tile=8)
+    layer = StreamedConvolution(**fields, rows=2, lanes=2, tile=2 if pointwise else 8)
     stages = (Stage(name="layer", operator=layer, inputs=(Source("x"), Source("weights"))),
               Stage(name="order", operator=layer.reorder(), inputs=(Source("layer"),)))
     return Engine(name=name, inputs=(("x", layer.inputs[0]), ("weights", layer.inputs[1])),
@@ -120,6 +124,28 @@ def test_as_predicted(run, planned, inputs, seed):
         _, ends = result.frame_times(paced.engine)
         assert set(np.diff(ends)) == {paced.pace}
     assert errors(result, 0) == errors(result, 1) == set()
+
+
+def test_tiles_of_half_a_row(tmp_path):
+    """Each has the weights once, so they cross eight times a frame; frames are so small that
+    many are read ahead, and a table of hardly a slot to spare would be one of too many."""
+    engine = streamed_engine("halves", 4, pointwise=True)
+    planned = plan_memory([engine], [simulate(engine)], MEMORY, address_width=32, paces=[0],
+                          most=[None], even=[True])
+    accelerator = Accelerator(engines=(planned.engines[0].engine,), memory=planned.system)
+    generate(accelerator, tmp_path / "design")
+    rng = np.random.default_rng(5)
+    inputs = {("halves", "x"): rng.integers(-128, 128, (3, 4, 4, 4))}
+    result = run_with_memory(tmp_path / "design", accelerator, inputs, {"halves": 300}, MEMORY,
+                             seed=1)
+    assert mismatches(result, inputs) == {"halves": 0}
+    assert result.memory["underruns"] == 0
+    assert result.memory["steady_utilisation"] > 0.97
+    _, ends = result.frame_times(accelerator.engines[0])
+    assert set(np.diff(ends)) == {planned.engines[0].pace}
+    assert accelerator.memory.engines[0].in_flight <= MOST_UNDER_WAY
+    (weights,) = (each for each in planned.schedule.streams if each.name == "halves weights")
+    assert weights.words >= 8 * 4 * 8 // MEMORY.word_bytes
 
 
 def test_a_slow_memory_does_not_hang(folder, accelerator, inputs):

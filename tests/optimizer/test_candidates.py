@@ -15,7 +15,7 @@ from fcnnx.hdl.operators.convolution import Convolution, accumulator_width
 from fcnnx.hdl.operators.requantize import Requantization
 from fcnnx.hdl.operators.streamed import StreamedConvolution
 from fcnnx.memory import memory_timing
-from fcnnx.optimizer.candidates import candidates
+from fcnnx.optimizer.candidates import MOST_BEATS, candidates
 from fcnnx.optimizer.folding import build_engine
 
 from .networks import Builder, small_residual
@@ -72,6 +72,31 @@ def test_without_a_memory_nothing_is_streamed():
     found = candidates(layer(1, True), BOARD.device)
     assert all(isinstance(operator, Convolution) for operator, in found.operators)
     assert found.amounts.shape[1] == len(KINDS)
+
+
+def pointwise(side, channels):
+    net = Builder("net", side, side, channels)
+    net.conv(channels, kernel=1)
+    return net.network().stages[0].operator
+
+
+def test_tiles_are_parts_of_rows_where_a_kernel_is_one_pixel():
+    """Half the tile, half its buffers, twice the words."""
+    found = candidates(pointwise(16, 64), BOARD.device, MEMORY)
+    tiles = {first.tile for first, *_ in found.operators if isinstance(first, StreamedConvolution)}
+    assert {4, 8, 16} <= tiles
+    assert all(tile % 16 == 0 for tile in tiles if tile > 16)
+
+
+def test_weights_that_cross_too_often_are_none():
+    """But once they may, however many they are."""
+    def beats(operator):
+        return [(first.tiling.tiles, first.weight_shape.beats)
+                for first, *_ in candidates(operator, BOARD.device, MEMORY).operators
+                if isinstance(first, StreamedConvolution)]
+
+    assert all(count <= MOST_BEATS for tiles, count in beats(pointwise(16, 512)) if tiles > 1)
+    assert max(count for _, count in beats(pointwise(1, 2048))) > MOST_BEATS
 
 
 @pytest.mark.parametrize("seed", range(3))

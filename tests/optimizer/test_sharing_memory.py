@@ -11,14 +11,15 @@ from fcnnx.errors import TargetMissed
 from fcnnx.hdl.device import Resources
 from fcnnx.hdl.operators.streamed import StreamedConvolution
 from fcnnx.memory import memory_timing
-from fcnnx.optimizer.bounds import FLOOR, Infeasible, Traffic, least_pace
+from fcnnx.optimizer.bounds import FLOOR, SURPLUS, Infeasible, Traffic, least_pace
 from fcnnx.optimizer.candidates import Room
 from fcnnx.optimizer.candidates import streamed as streamed_foldings
 from fcnnx.optimizer.choice import Chooser
-from fcnnx.optimizer.decision import Decider
+from fcnnx.optimizer.decision import LEAST_WORDS, Decider
 from fcnnx.optimizer.fifos import size_queues
 from fcnnx.optimizer.folding import build_engine
-from fcnnx.optimizer.pareto import fastest, front
+from fcnnx.optimizer.memory import USABLE
+from fcnnx.optimizer.pareto import ANY, fastest, front
 from fcnnx.optimizer.partition import OBJECTIVES, Option, combine, score
 from fcnnx.optimizer.targets import Target, merge_targets
 from fcnnx.optimizer.timing import simulate
@@ -70,6 +71,24 @@ def test_weights_that_do_not_fit_are_streamed():
     plenty = Resources(dsp=150, lut=40_000, ff=90_000, bram18=280)
     choosers, made = decide([network], 2.0, budget=plenty)
     assert not streamed(choosers[0].engine(made.selections[0]))
+
+
+def test_words_that_a_network_gives_up_are_taken():
+    """The first has hardly any, until the second is faster with fewer."""
+    networks = [autoencoder("held"), autoencoder("greedy", 8)]
+    choosers = [Chooser(network, BOARD.device, memory(0.5)) for network in networks]
+    decider = Decider(choosers, [Target(network=network.name) for network in networks],
+                      objective="throughput", clock_mhz=125.0, progress=lambda step: None)
+    words = memory(0.5).derated * USABLE / (1 + SURPLUS)
+    room = Room.of(Resources(dsp=100, lut=60_000, ff=150_000, bram18=240), words)
+    greedy = max(front(choosers[1], room, fastest_interval=1),
+                 key=lambda each: each.words / each.interval)
+    held = fastest(choosers[0], Room.of(room, LEAST_WORDS))
+    made = decider._polished([held, greedy], [ANY, ANY], room)
+    assert total(made).fits(room)
+    assert made[1].words < greedy.words
+    assert made[0].interval < held.interval / 2
+    assert 0.99 * words < rate(made) <= words
 
 
 @pytest.mark.parametrize("seed", range(2))
