@@ -17,7 +17,7 @@ NAMES = ("first", "second", "third")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Planning:
-    """Three networks of one topology on one board, planned and not built.
+    """Some networks of one topology on one board, planned and not built.
 
     Parameters
     ----------
@@ -26,12 +26,15 @@ class Planning:
     narrower : :class:`int`
         What the channels of all layers are divided by.
     board : :class:`str`
+    count : :class:`int`
+        Networks, three at most.
     """
 
     name: str
     topology: str
     narrower: int
     board: str
+    count: int
 
     def measure(self, record: Record) -> None:
         """Plan them, models of floating point and all."""
@@ -43,7 +46,7 @@ class Planning:
         shutil.rmtree(folder, ignore_errors=True)
         with tempfile.TemporaryDirectory() as models:
             model = light.make(self.topology, narrower=self.narrower).SerializeToString()
-            paths = [f"{models}/{name}.onnx" for name in NAMES]
+            paths = [f"{models}/{name}.onnx" for name in NAMES[:self.count]]
             for path in paths:
                 pathlib.Path(path).write_bytes(model)
             seconds = fcnnx("build", "--plan-only", "--io", "dram", "--models", *paths, "--board",
@@ -59,6 +62,9 @@ class Planning:
 
 
 def plannings() -> list[Planning]:
-    """As wide as three of them fit: those twice as wide lack block RAM and look-up tables, queues
-    at joins in the memory or not."""
-    return [Planning(name="planning_resnet50", topology="resnet50", narrower=4, board="zcu102")]
+    """Three as wide as they fit: those twice as wide take more memory than most machines have while
+    queues are sized; and one that is twice as wide."""
+    return [Planning(name="planning_resnet50", topology="resnet50", narrower=4, board="zcu102",
+                     count=3),
+            Planning(name="planning_resnet50_half", topology="resnet50", narrower=2,
+                     board="zcu102", count=1)]
