@@ -41,8 +41,11 @@ __all__ = ["POLICIES", "MemoryPlan", "PacedEngine", "plan_memory", "spread"]
 POLICIES = ("cyclic", "round-robin")
 USABLE = 0.99  # of the bandwidth: turns and whole bursts take the rest
 MORE, MOST_GROWTH = 1.005, 2.0  # by which intervals grow where ports do not carry all
-LESS, LATE = 1.01, 4  # and where tables are too long: how often, where what comes back is too late
-MOST_UNDER_WAY = 64  # frames of a network: each has a buffer, and each buffer a register
+LESS, LATE = 1.01, 4  # and where what comes back is too late, and how often
+# Frames of a network under way beyond those in its engine, or in all: each has a buffer, and each
+# buffer a register. Intervals grow so often that they are few.
+BEYOND, FEW_UNDER_WAY, MOST_UNDER_WAY = 6, 16, 64
+SHORTENINGS = 3
 GROWTHS = 32
 PACINGS = 6  # of the offers, until they are those of the gate
 RETURNS = 2  # more of them for each stream that comes back, whose offers depend on those before it
@@ -152,7 +155,7 @@ def plan_memory(engines: Sequence[Engine], timings: Sequence[EngineTiming], memo
         schedule = in_turn(memory, [*_demands(paced, crossings, axi), *loads])
         return MemoryPlan(system=_system(crossings, paced, schedule, axi), schedule=schedule,
                           engines=tuple(paced))
-    factor, patience, ways = 1.0, LATE, shortest
+    factor, patience, shortenings, ways = 1.0, LATE, SHORTENINGS, shortest
     for _ in range(GROWTHS):
         try:
             paced = at_once(_paced, engines, [math.ceil(factor * pace) for pace in least],
@@ -179,13 +182,9 @@ def plan_memory(engines: Sequence[Engine], timings: Sequence[EngineTiming], memo
                 asked=sum(found[longer[0]].delays), given=sum(ways[longer[0]].delays))
             ways = {name: way.longest(found[name]) for name, way in ways.items()}
             continue
-        under_way = {each.engine.name: _under_way(each, schedule) for each in paced}
-        if max(under_way.values()) > MOST_UNDER_WAY:
-            # A table that has hardly a slot to spare is a long one, of many small frames.
-            name = max(under_way, key=lambda name: under_way[name])
-            refusal = Infeasible(demand=name, bound="frames at once", asked=under_way[name],
-                                 given=MOST_UNDER_WAY)
-            factor *= LESS
+        crowd = _crowd(paced, schedule, FEW_UNDER_WAY if shortenings else MOST_UNDER_WAY)
+        if crowd is not None:
+            refusal, factor, shortenings = crowd, factor * LESS, max(shortenings - 1, 0)
             continue
         schedule = told(schedule, ways)
         return MemoryPlan(system=_system(crossings, paced, schedule, axi), schedule=schedule,
@@ -465,6 +464,18 @@ def _frame_stream(places: Mapping[int, tuple[int, int]], *, stream: str, kind: s
     made = functools.partial(StripedStream, others=tuple(others)) if others else FrameStream
     return made(stream=stream, kind=kind, words=words, port=port, number=number, offset=offset,
                 spread=spread)
+
+
+def _crowd(paced: Sequence[PacedEngine], schedule: Schedule, most: int) -> Infeasible | None:
+    """That more frames of a network would be under way than these, and than some beyond those in
+    its engine: a table that has hardly a slot to spare is a long one, of many small frames."""
+    for each in paced:
+        given = max(most, math.ceil(each.timing.latency_cycles / each.pace) + BEYOND)
+        asked = _under_way(each, schedule)
+        if asked > given:
+            return Infeasible(demand=each.engine.name, bound="frames at once", asked=asked,
+                              given=given)
+    return None
 
 
 def _engine_memory(crossings: Sequence[_Crossing], paced: PacedEngine,

@@ -274,15 +274,17 @@ def _attempts(decider: Decider, choosers: Sequence[Chooser], budget: Resources,
     """
     best: _Decided | None = None
     greatest = -math.inf, -math.inf
-    spared = Resources()
+    spared, most = Resources(), learned.uncounted
     for attempt in range(ATTEMPTS):
         try:
             decision = decider.decide(_less(_less(budget, learned.uncounted), spared), budget,
                                       learned.side)
         except TooLittle:
-            if best is None:
-                raise
-            break
+            if best is not None:
+                break
+            # Fast networks may have asked for much of the memory side, slow ones for queues.
+            spared = Resources()
+            decision = decider.decide(_less(budget, most), budget, learned.side)
         made = _made(decision, choosers, planned, learned, progress)
         total = sum((each.resources for each in made.networks), learned.side)
         again = best is not None
@@ -302,6 +304,8 @@ def _attempts(decider: Decider, choosers: Sequence[Chooser], budget: Resources,
         counted = sum((chooser.counted(selection).resources for chooser, selection
                        in zip(choosers, decision.selections, strict=True)), Resources())
         learned.uncounted = _less(total, counted)
+        most = Resources(**{kind: max(amount, getattr(most, kind))
+                            for kind, amount in learned.uncounted.items()})
     if best is None:
         raise TooLittle(*_over(total, budget), blocks=total.bram18 - budget.bram18)
     return best

@@ -140,7 +140,7 @@ def test_tiles_of_half_a_row(tmp_path):
                              seed=1)
     assert mismatches(result, inputs) == {"halves": 0}
     assert result.memory["underruns"] == 0
-    assert result.memory["steady_utilisation"] > 0.97
+    assert result.memory["steady_utilisation"] > 0.95
     _, ends = result.frame_times(accelerator.engines[0])
     assert set(np.diff(ends)) == {planned.engines[0].pace}
     assert accelerator.memory.engines[0].in_flight <= MOST_UNDER_WAY
