@@ -11,6 +11,7 @@ from fcnnx.errors import TargetMissed
 from fcnnx.hdl.device import Resources
 from fcnnx.hdl.operators.streamed import StreamedConvolution
 from fcnnx.memory import memory_timing
+from fcnnx.optimizer import plan
 from fcnnx.optimizer.bounds import FLOOR, SURPLUS, Infeasible, Traffic, least_pace
 from fcnnx.optimizer.candidates import Room
 from fcnnx.optimizer.candidates import streamed as streamed_foldings
@@ -18,13 +19,13 @@ from fcnnx.optimizer.choice import Chooser
 from fcnnx.optimizer.decision import LEAST_WORDS, Decider
 from fcnnx.optimizer.fifos import size_queues
 from fcnnx.optimizer.folding import build_engine
-from fcnnx.optimizer.memory import USABLE
+from fcnnx.optimizer.memory import BEYOND, FEW_UNDER_WAY, USABLE
 from fcnnx.optimizer.pareto import ANY, fastest, front
 from fcnnx.optimizer.partition import OBJECTIVES, Option, combine, score
 from fcnnx.optimizer.targets import Target, merge_targets
 from fcnnx.optimizer.timing import simulate
 
-from .networks import Builder, autoencoder, small
+from .networks import Builder, autoencoder, dscnn, small
 from .test_hardware import check_engine
 
 
@@ -89,6 +90,16 @@ def test_words_that_a_network_gives_up_are_taken():
     assert made[1].words < greedy.words
     assert made[0].interval < held.interval / 2
     assert 0.99 * words < rate(made) <= words
+
+
+def test_few_frames_are_under_way():
+    """Each has a buffer whose address is a register: where tables can be shorter, they are."""
+    made = plan([dscnn(), autoencoder()], BOARD, io="dram", caps={
+        "dsp": 120, "lut": 36_000, "bram18": 120})
+    assert made.resources.fits(made.budget)
+    for memory, network in zip(made.accelerator.memory.engines, made.networks, strict=True):
+        inside = -(-network.latency_cycles // network.interval_cycles)
+        assert inside + 3 <= memory.in_flight <= max(FEW_UNDER_WAY, inside + BEYOND)
 
 
 @pytest.mark.parametrize("seed", range(2))
