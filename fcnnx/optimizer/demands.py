@@ -6,11 +6,9 @@ import math
 
 import numpy as np
 
-from fcnnx.hdl.engine import Source
 from fcnnx.memory import MemoryTiming
 
 from .curves import Curve, read_words, striped, written_words
-from .timing import EngineTiming
 
 
 __all__ = ["CONTROLLER", "Demand", "burst_words", "engine_demand", "round_robin_places"]
@@ -87,17 +85,18 @@ class Demand:
         return {}
 
 
-def engine_demand(timing: EngineTiming, source: Source, *, name: str, network: str,
+def engine_demand(transfers: np.ndarray, interval: int, *, name: str, network: str,
                   direction: str, longest_burst: int, beats_per_word: int = 1,
                   words_per_beat: int = 1, stripes: bool = True) -> Demand:
     """What an engine that runs at its pace asks of the memory for one of its streams.
 
     Parameters
     ----------
-    timing : :class:`EngineTiming`
-        With the offers of the pace: what is not paced runs ahead of its interval.
-    source : :class:`Source`
-        The stream.
+    transfers : integers, shape (frames, beats)
+        Cycles of its beats, with the offers of the pace: what is not paced runs ahead of its
+        interval. The last frame is repeated.
+    interval : :class:`int`
+        Cycles per frame.
     name, network, direction : :class:`str`
         Of the demand.
     longest_burst : :class:`int`
@@ -112,9 +111,8 @@ def engine_demand(timing: EngineTiming, source: Source, *, name: str, network: s
     ValueError
         If the last two frames differ by other than the interval.
     """
-    transfers = timing.transfers[source].reshape(len(timing.ends), -1)
-    if (np.diff(transfers[-2:], axis=0) != timing.interval_cycles).any():
-        raise ValueError(f"{network}: {name} does not repeat itself within {len(timing.ends)} "
+    if (np.diff(transfers[-2:], axis=0) != interval).any():
+        raise ValueError(f"{network}: {name} does not repeat itself within {len(transfers)} "
                          f"frames")
     words = -(-transfers.shape[1] // beats_per_word) * words_per_beat
     burst = burst_words(words, longest_burst)
@@ -122,7 +120,7 @@ def engine_demand(timing: EngineTiming, source: Source, *, name: str, network: s
     cycles = moved(transfers, beats_per_word=beats_per_word, words_per_beat=words_per_beat,
                    burst=burst)
     return Demand(name=name, network=network, direction=direction, burst=burst, cycles=cycles,
-                  interval=timing.interval_cycles, stripes=stripes)
+                  interval=interval, stripes=stripes)
 
 
 def round_robin_places(demand: Demand, memory: MemoryTiming, *,

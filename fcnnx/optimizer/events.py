@@ -87,16 +87,19 @@ class Taking:
     Parameters
     ----------
     beats, places, entry, release : :class:`int`
-        As in :class:`Input`.
+        As in :class:`Input`; beats and places are so many events.
+    size : :class:`int`
+        Beats of an event.
     waits : :data:`Index`
         Issues that need more than the ones before them: no others can wait.
     needs : :data:`Index`
-        The last beat that each of those needs.
+        The last event that each of those needs.
     taken_by : :data:`Index`
-        The issue that takes each beat, or frees a place for it.
+        The issue that takes the beats of each event, or frees places for them.
     """
 
     beats: int
+    size: int
     places: int
     entry: int
     release: int
@@ -107,6 +110,23 @@ class Taking:
     @classmethod
     def of(cls, entry: Input, count: int) -> "Taking":
         """Of a stage of so many issues a frame."""
+        return cls._of(entry, count, 1)
+
+    @classmethod
+    def together(cls, entry: Input, count: int) -> "Taking":
+        """The same where beats are always offered: those that come and go together then cross one
+        after another, and an event stands for the last of them."""
+        numbers = np.concatenate([entry.needs, entry.frees, [entry.beats, entry.places]])
+        size = int(np.gcd.reduce(numbers)) if entry.places else 1
+        if size == 1:
+            return cls.of(entry, count)
+        whole = Input(beats=entry.beats // size, needs=entry.needs // size,
+                      frees=entry.frees // size, places=entry.places // size, entry=entry.entry,
+                      release=entry.release + size - 1)
+        return cls._of(whole, count, size)
+
+    @classmethod
+    def _of(cls, entry: Input, count: int, size: int) -> "Taking":
         needs, beats = np.asarray(entry.needs), np.arange(entry.beats)
         assert entry.places or needs[-1] == entry.beats, "What is not buffered is all taken"
         waits = np.flatnonzero(np.diff(needs, prepend=0) > 0)
@@ -117,7 +137,7 @@ class Taking:
             taken_by = issue - back * count
         else:
             taken_by = np.searchsorted(needs, beats, side="right")
-        return cls(beats=entry.beats, places=entry.places, entry=entry.entry,
+        return cls(beats=entry.beats, size=size, places=entry.places, entry=entry.entry,
                    release=entry.release, waits=compact(waits),
                    needs=compact(needs[waits] - 1), taken_by=compact(taken_by))
 
@@ -181,11 +201,14 @@ class Form:
 
 
 @functools.lru_cache(maxsize=1024)  # of several large networks
-def form(operator: Operator) -> Form:
-    """The form of an operator; kept, as the same operators are timed many times."""
+def form(operator: Operator, offered: frozenset[int] = frozenset()) -> Form:
+    """The form of an operator, of whose inputs the beats of some are always offered; kept, as the
+    same operators are timed many times."""
     timing = operator_timing(operator)
     gaps = np.roll(timing.cycles, 1).astype(np.int32)
-    return Form(gaps=gaps, inputs=tuple(Taking.of(each, len(gaps)) for each in timing.inputs),
+    takings = ((Taking.together if k in offered else Taking.of)(each, len(gaps))
+               for k, each in enumerate(timing.inputs))
+    return Form(gaps=gaps, inputs=tuple(takings),
                 outputs=tuple(Giving.of(each) for each in timing.outputs))
 
 

@@ -62,6 +62,8 @@ class PacedEngine:
     engine : :class:`Engine`
     pace : :class:`int`
         Cycles from frame to frame.
+    first : :class:`int`
+        Cycle in which the first frame begins, in ``timing``.
     timing : :class:`EngineTiming`
     spreads : cycles by input
         Over which the beats of a frame come; of inputs whose beats pass as they come there are
@@ -70,6 +72,7 @@ class PacedEngine:
 
     engine: Engine
     pace: int
+    first: int
     timing: EngineTiming
     spreads: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
@@ -311,48 +314,47 @@ def _held_back(engine: Engine, pace: int, crossings: Sequence[_Crossing],
                spreads: Mapping[str, int], ways: Mapping[str, Way]) -> PacedEngine | None:
     """The engine with its frames held back: the gate counts from when a frame really began.
 
-    The first waits until weights have filled their buffers. What comes back from the memory does so
-    as late as its way may take; None where something would have to wait for it, and so for the
-    memory's whims.
+    The first waits until weights have filled their buffers, and from then on they are always
+    offered. What comes back from the memory does so as late as its way may take; None where
+    something would have to wait for it, and so for the memory's whims.
     """
     filled = sum(each.packing.interval for each in crossings if each.kind == "weights")
-    inputs = [each.stream for each in crossings if each.kind == "input"]
-    begins = {name: filled + np.arange(STILL) * pace for name in inputs}
+    inputs = [each for each in crossings if each.kind == "input"]
+    begins = {each.stream: filled + np.arange(STILL) * pace for each in inputs}
     real, timing = begins, None
     back: dict[str, np.ndarray] = {}
     for _ in range(PACINGS + RETURNS * len(engine.returning)):
-        offers = _offers(crossings, begins, real, spreads)
-        timing = simulate(engine, STILL if timing is None else len(timing.ends),
-                          offers=offers | back, kept=[each.source for each in crossings])
+        offers = {each.stream: _offers(each, begins[each.stream], real[each.stream],
+                                       spreads.get(each.stream, 0)) for each in inputs} | back
+        timing = simulate(engine, STILL, offers=offers, kept=[each.source for each in crossings])
         came, back = back, {each.stream: _back(each, each.spilled, timing, ways[each.name])
                             for each in crossings if each.spilled}
-        counted, real = real, {
-            name: timing.transfers[Source(name)].reshape(len(timing.ends), -1)[:, 0]
-            for name in inputs}
+        counted, real = real, {each.stream: timing.transfers.frames(each.source, STILL)[:, 0]
+                               for each in inputs}
         held = {name: np.concatenate([first[:1], first[:-1] + pace])
                 for name, first in real.items()}
-        if (all((begins[name][:len(cycles)] == cycles).all() for name, cycles in held.items())
-                and all((counted[name][:len(real[name])] == real[name]).all() for name in spreads)
+        if (all((begins[name] == cycles).all() for name, cycles in held.items())
+                and all((counted[name] == real[name]).all() for name in spreads)
                 and came.keys() == back.keys()
                 and all(np.array_equal(came[name], cycles) for name, cycles in back.items())):
             break
         begins = held
     assert timing is not None
     if engine.returning:
-        ample = simulate(engine, len(timing.ends), offers=offers, kept=())
+        ample = simulate(engine, STILL, offers={each.stream: offers[each.stream]
+                                                for each in inputs}, kept=())
         if not np.array_equal(ample.ends, timing.ends):
             return None
     first = min(int(cycles[0]) for cycles in real.values())
-    transfers = {source: _since(cycles, first, len(timing.ends), pace) if source.name in
-                 engine.weight_frames else cycles for source, cycles in timing.transfers.items()}
-    return PacedEngine(engine=engine, pace=pace, spreads=spreads, timing=dataclasses.replace(
-        timing, transfers=transfers, latency_cycles=int(timing.ends[0]) - first))
+    return PacedEngine(engine=engine, pace=pace, spreads=spreads, first=first,
+                       timing=dataclasses.replace(
+                           timing, latency_cycles=int(timing.ends[0]) - first))
 
 
 def _back(each: _Crossing, spilled: _Crossing, timing: EngineTiming, way: Way) -> np.ndarray:
     """When each beat that comes back is there, the last word of its burst having left before."""
     packing = each.packing
-    left = timing.transfers[spilled.source].reshape(len(timing.ends), -1)
+    left = timing.transfers.frames(spilled.source, STILL)
     written = written_words(left, beats_per_word=packing.beats_per_word,
                             words_per_beat=packing.words_per_beat, burst=each.burst)
     bursts = way.back(written[:, each.burst - 1::each.burst].ravel()).reshape(len(written), -1)
@@ -361,44 +363,40 @@ def _back(each: _Crossing, spilled: _Crossing, timing: EngineTiming, way: Way) -
     return bursts[:, last // each.burst].ravel()
 
 
-def _since(cycles: np.ndarray, first: int, frames: int, pace: int) -> np.ndarray:
-    """Cycles of beats, those before the first frame moved up to it at their own rate: that much
-    has been filled in before anything can run dry."""
-    before = int((cycles < first).sum())
-    ahead = np.arange(before, 0, -1) * pace * frames // len(cycles)
-    return np.concatenate([first - 1 - ahead, cycles[before:]])
-
-
-def _offers(crossings: Sequence[_Crossing], begins: Mapping[str, np.ndarray],
-            real: Mapping[str, np.ndarray], spreads: Mapping[str, int]) -> dict[str, np.ndarray]:
-    """When each beat is there at the earliest: a word in a cycle, frames of inputs at the gate.
+def _offers(each: _Crossing, begins: np.ndarray, real: np.ndarray, spread: int) -> np.ndarray:
+    """When each beat of an input is there at the earliest: a word in a cycle, frames at the gate.
 
     Where a frame is spread, its beats count from when it really began.
     """
-    offers = {}
-    frames = len(next(iter(begins.values())))
-    for each in crossings:
-        if each.kind in WRITTEN:
-            continue
-        beats = np.arange(each.shape.beats)
-        starts = begins.get(each.stream, np.arange(frames) * each.packing.interval)
-        if cycles := spreads.get(each.stream, 0):
-            offered = real[each.stream][:, None] + -(-beats * cycles // each.shape.beats)
-            offered[:, 0] = starts
-        else:
-            offered = starts[:, None] + beats * each.packing.words_per_beat
-        offers[each.stream] = offered.ravel()
-    return offers
+    beats = np.arange(each.shape.beats)
+    if not spread:
+        return (begins[:, None] + beats * each.packing.words_per_beat).ravel()
+    offered = real[:, None] + -(-beats * spread // each.shape.beats)
+    offered[:, 0] = begins
+    return offered.ravel()
 
 
 def _demands(paced: Sequence[PacedEngine], crossings: Sequence[Sequence[_Crossing]],
              axi: Axi) -> list[Demand]:
-    return [engine_demand(one.timing, each.source, name=each.name, network=each.engine,
-                          direction=each.direction, longest_burst=axi.longest_burst,
+    return [engine_demand(_transfers(one, each), one.timing.interval_cycles, name=each.name,
+                          network=each.engine, direction=each.direction,
+                          longest_burst=axi.longest_burst,
                           beats_per_word=each.packing.beats_per_word,
                           words_per_beat=each.packing.words_per_beat,
                           stripes=each.kind not in SPILLED)
             for one, ours in zip(paced, crossings, strict=True) for each in ours]
+
+
+def _transfers(paced: PacedEngine, each: _Crossing) -> np.ndarray:
+    """Cycles of a stream's beats, shape (frames, beats). Those of weights before the first frame
+    are moved up to it at their own rate: that much has been filled in before anything can run
+    dry."""
+    cycles = paced.timing.transfers.frames(each.source)
+    if each.kind == "weights":
+        early = cycles < paced.first
+        ahead = np.arange(early.sum(), 0, -1) * paced.pace // cycles.shape[1]
+        cycles[early] = paced.first - 1 - ahead
+    return cycles
 
 
 def _load_words(engine: Engine, axi: Axi) -> int:

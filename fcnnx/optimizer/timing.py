@@ -5,7 +5,7 @@ events only, so the solution is unique where there is no deadlock.
 """
 
 import dataclasses
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -16,7 +16,8 @@ from .events import NEVER, Events, Giving, Index, Offers, Run, Taking, Wait, com
 from .settling import DONE, STUCK, Rows
 
 
-__all__ = ["EngineTiming", "Solver", "StageTiming", "is_large", "most_frames", "simulate"]
+__all__ = ["EngineTiming", "Solver", "StageTiming", "Transfers", "is_large", "most_frames",
+           "simulate"]
 
 
 MOST_FRAMES = 8
@@ -40,6 +41,46 @@ class StageTiming:
     stall_share: float
 
 
+class Transfers(Mapping[Source, np.ndarray]):
+    """The cycle of every beat of all frames, by stream: found as they are asked for, as they are
+    many.
+
+    Parameters
+    ----------
+    events : cycles of events, a row for each frame that was solved, by stream
+    sizes : beats of an event by stream
+    frames : :class:`int`
+        In all: those that were not solved go on as the last one did.
+    interval : :class:`int`
+        Cycles from each of those to the one before.
+    """
+
+    def __init__(self, events: Mapping[Source, Sequence[np.ndarray]], sizes: Mapping[Source, int],
+                 *, frames: int, interval: int):
+        self._events, self._sizes = events, sizes
+        self._frames, self._interval = frames, interval
+
+    def __getitem__(self, source: Source) -> np.ndarray:
+        return self.frames(source, self._frames).ravel()
+
+    def __iter__(self) -> Iterator[Source]:
+        return iter(self._events)
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def frames(self, source: Source, count: int | None = None) -> np.ndarray:
+        """Of so many frames, shape (frames, beats); where they go on as those before, only one of
+        them if it is left out."""
+        solved, size = self._events[source], self._sizes[source]
+        count = min(len(solved) + 1, self._frames) if count is None else count
+        ends = np.stack(solved[:count]).astype(np.int64)
+        if size > 1:
+            ends = (ends[:, :, None] + np.arange(1 - size, 1)).reshape(len(ends), -1)
+        later = np.arange(1, count - len(ends) + 1) * self._interval
+        return np.concatenate([ends, ends[-1] + later[:, None]]) if len(later) else ends
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class EngineTiming:
     """When an engine's beats cross, over some frames.
@@ -55,7 +96,7 @@ class EngineTiming:
         differences agree.
     ends : integers, shape (frames,)
         Cycle of each frame's last output beat.
-    transfers : arrays of integers, by :class:`Source`
+    transfers : :class:`Transfers`
         Cycle of every beat of every stream.
     stages : :class:`StageTiming` by name
     """
@@ -64,7 +105,7 @@ class EngineTiming:
     latency_cycles: int
     settled: bool
     ends: np.ndarray
-    transfers: Mapping[Source, np.ndarray]
+    transfers: Transfers
     stages: Mapping[str, StageTiming]
 
     @property
@@ -79,11 +120,17 @@ class _Stream:
     Parameters
     ----------
     beats : :class:`int`
-        Of a frame.
+        Of a frame, counted as events.
+
+    Attributes
+    ----------
+    size : :class:`int`
+        Beats that cross one after another, and the event is that of the last of them.
     """
 
     def __init__(self, beats: int):
         self.beats = beats
+        self.size = 1
         self.producer: Events | None = None  # issues, or offers of a source
         self.giving: Giving | None = None
         self.consumer: Events | None = None  # issues
@@ -114,7 +161,7 @@ class _Stream:
                                       self.beats)
 
     def cycles(self) -> np.ndarray:
-        """Of all transfers of the frame at hand."""
+        """Of all events of the frame at hand."""
         events, index = self.crossed(Run(0, 1, self.beats))
         return events.times[placed(index, 0)]
 
@@ -128,7 +175,7 @@ class Solver:
     frames : :class:`int`
         At most so many.
     offers : arrays of integers, by input
-        First cycle in which the source offers each beat; every cycle from 0 on if left out.
+        First cycle in which the source offers each beat; from 0 on it always does if left out.
     ready : sorted arrays of integers, by output
         Cycles in which the sink is ready; it always is after the last of them, and if left out.
     kept : collection of :class:`Source` or None
@@ -150,6 +197,8 @@ class Solver:
         self._moved: list[int | None] = []  # of all events alike, from the frame before each
         self._first = 0
         self._streams: dict[Source, _Stream] = {}
+        self._always = {Source(name) for name, _ in engine.inputs} - {
+            Source(name) for name in offers or ()}
         self._offers: list[Offers] = []
         self._events: list[Events] = []  # as they follow one another
         self._ready = {source: ready[name] for name, source in engine.outputs
@@ -168,21 +217,24 @@ class Solver:
 
     def _offer(self, name: str, beats: int, cycles: np.ndarray | None) -> None:
         self._streams[Source(name)] = stream = _Stream(beats)
-        table = (np.broadcast_to(np.int32(0), (self.frames, beats)) if cycles is None
-                 else np.asarray(cycles)[:self.frames * beats].reshape(self.frames, beats))
-        stream.producer = Offers(table)
         if cycles is not None:
+            table = np.asarray(cycles)[:self.frames * beats]
+            stream.producer = Offers(table.reshape(self.frames, beats))
             self._offers.append(stream.producer)
 
     def _connect(self, stage: Stage) -> None:
-        ours = form(stage.operator)
+        ours = form(stage.operator, frozenset(
+            k for k, source in enumerate(stage.inputs) if source in self._always))
         issues = Events(ours.gaps)
         for source, taking in zip(stage.inputs, ours.inputs, strict=True):
             stream = self._streams[source]
-            assert stream.beats == taking.beats, (stage.name, str(source))
+            assert stream.beats == taking.beats * taking.size, (stage.name, str(source))
+            stream.beats, stream.size = taking.beats, taking.size
             stream.consumer, stream.taking = issues, taking
             if taking.places:
                 self._transfer(stream)
+            elif stream.producer is None:
+                stream.producer = Offers(np.broadcast_to(np.int32(0), (self.frames, stream.beats)))
         self._events.append(issues)
         for k, (shape, giving) in enumerate(zip(stage.operator.outputs, ours.outputs,
                                                 strict=True)):
@@ -193,8 +245,8 @@ class Solver:
 
     def _transfer(self, stream: _Stream, ready: np.ndarray | None = None) -> None:
         """Make a stream's transfers events of their own."""
-        stream.transfers = Events(np.ones(stream.beats, np.int32), ready=ready,
-                                  floor=0 if stream.giving is None else NEVER)
+        stream.transfers = Events(np.full(stream.beats, stream.size, np.int32), ready=ready,
+                                  floor=stream.size - 1 if stream.giving is None else NEVER)
         self._events.append(stream.transfers)
 
     def _wait(self) -> None:
@@ -276,8 +328,8 @@ class Solver:
     def _end(self) -> None:
         """Keep what is asked for of the frame at hand."""
         if not self.solved:
-            self._first = min(int(self._streams[Source(name)].cycles()[0])
-                              for name, _ in self.engine.inputs)
+            inputs = [self._streams[Source(name)] for name, _ in self.engine.inputs]
+            self._first = min(int(each.cycles()[0]) - each.size + 1 for each in inputs)
         self._ends.append(self._last())
         for source, frames in self._kept.items():
             frames.append(self._streams[source].cycles().copy())
@@ -306,12 +358,9 @@ class Solver:
 
     def repeat(self) -> None:
         """Go on to the last frame that is asked for, of an engine that repeats itself."""
-        interval = self.interval
-        for _ in range(self.solved, self.frames):
-            self._ends.append(self._ends[-1] + interval)
-            self._moved.append(interval)
-            for frames in self._kept.values():
-                frames.append(frames[-1] + interval)
+        interval, further = self.interval, self.frames - self.solved
+        self._ends += (self._ends[-1] + interval * np.arange(1, further + 1)).tolist()
+        self._moved += [interval] * further
         self.solved = self.frames
 
     def result(self) -> EngineTiming:
@@ -321,8 +370,9 @@ class Solver:
         settled = self.repeats or (len(steps) > 1 and steps[-1] == steps[-2])
         if not settled:
             interval = round(float(steps[len(steps) // 2:].mean()))
-        transfers = {source: np.concatenate(frames, dtype=np.int64)
-                     for source, frames in self._kept.items()}
+        transfers = Transfers(self._kept, {source: self._streams[source].size
+                                           for source in self._kept},
+                              frames=self.solved, interval=interval)
         stages = {stage.name: StageTiming(interval=total,
                                           stall_share=1 - total / max(interval, 1))
                   for stage in self.engine.stages

@@ -216,15 +216,15 @@ def test_demand_of_an_engine():
     paced = (np.arange(8) * 400).repeat(100)
     timing = simulate(engine, offers={engine.inputs[0][0]: paced})
     assert timing.interval_cycles == 400
-    demand = engine_demand(timing, Source(engine.inputs[0][0]), name="i", network="a",
-                           direction="read", longest_burst=16, beats_per_word=4)
+    taken = timing.transfers.frames(Source(engine.inputs[0][0]))
+    demand = engine_demand(taken, 400, name="i", network="a", direction="read", longest_burst=16,
+                           beats_per_word=4)
     assert (demand.words, demand.burst, demand.interval) == (32, 16, 400)
-    taken = timing.transfers[Source(engine.inputs[0][0])].reshape(-1, 100)
     assert (demand.cycles[:, :25] == taken[:, ::4]).all()
     assert solve(MemoryTiming(word_bytes=8), [demand]).streams[0].places >= 32
     with pytest.raises(ValueError, match="does not repeat itself within 2 frames"):
-        engine_demand(simulate(engine, frames=2), Source(engine.inputs[0][0]), name="i",
-                      network="a", direction="read", longest_burst=16)
+        engine_demand(taken[:2] * [[1], [2]], 400, name="i", network="a", direction="read",
+                      longest_burst=16)
 
 
 @pytest.mark.parametrize(("words", "longest", "burst"), [
