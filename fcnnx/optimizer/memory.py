@@ -156,8 +156,8 @@ def plan_memory(engines: Sequence[Engine], timings: Sequence[EngineTiming], memo
         paced = [_paced(engine, timing.interval_cycles, ours, False, shortest)
                  for engine, timing, ours in zip(engines, timings, crossings, strict=True)]
         schedule = in_turn(memory, [*_demands(paced, crossings, axi), *loads])
-        return MemoryPlan(system=_system(crossings, paced, schedule, axi), schedule=schedule,
-                          engines=tuple(paced))
+        system = _system(crossings, paced, schedule, axi, _under_way(paced, schedule))
+        return MemoryPlan(system=system, schedule=schedule, engines=tuple(paced))
     factor, patience, shortenings, ways = 1.0, LATE, SHORTENINGS, shortest
     for _ in range(GROWTHS):
         try:
@@ -185,13 +185,14 @@ def plan_memory(engines: Sequence[Engine], timings: Sequence[EngineTiming], memo
                 asked=sum(found[longer[0]].delays), given=sum(ways[longer[0]].delays))
             ways = {name: way.longest(found[name]) for name, way in ways.items()}
             continue
-        crowd = _crowd(paced, schedule, FEW_UNDER_WAY if shortenings else MOST_UNDER_WAY)
+        schedule = told(schedule, ways)
+        under_way = _under_way(paced, schedule)
+        crowd = _crowd(paced, under_way, FEW_UNDER_WAY if shortenings else MOST_UNDER_WAY)
         if crowd is not None:
             refusal, factor, shortenings = crowd, factor * LESS, max(shortenings - 1, 0)
             continue
-        schedule = told(schedule, ways)
-        return MemoryPlan(system=_system(crossings, paced, schedule, axi), schedule=schedule,
-                          engines=tuple(paced))
+        return MemoryPlan(system=_system(crossings, paced, schedule, axi, under_way),
+                          schedule=schedule, engines=tuple(paced))
     raise _missed(refusal)
 
 
@@ -415,9 +416,9 @@ def _load(engine: Engine, axi: Axi) -> Demand | None:
                   burst=burst_words(words, axi.longest_burst))
 
 
-def _system(crossings: Sequence[Sequence[_Crossing]],
-            paced: Sequence[PacedEngine], schedule: Schedule, axi: Axi) -> MemorySystem:
-    """The hardware that does it."""
+def _system(crossings: Sequence[Sequence[_Crossing]], paced: Sequence[PacedEngine],
+            schedule: Schedule, axi: Axi, under_way: Sequence[int]) -> MemorySystem:
+    """The hardware that does it, with so many frames of each network under way."""
     ports: list[MemoryPort] = []
     places: dict[str, dict[int, tuple[int, int]]] = {}
     spilled = {each.name for ours in crossings for each in ours if each.kind in SPILLED}
@@ -430,22 +431,37 @@ def _system(crossings: Sequence[Sequence[_Crossing]],
         ports.append(MemoryPort(axi=axi, streams=streams, table=port.table,
                                 outstanding=port.outstanding))
     cyclic = any(port.table for port in ports)
-    memories = tuple(_engine_memory(ours, one, places, axi, cyclic,
-                                    under_way=_under_way(one, schedule))
-                     for ours, one in zip(crossings, paced, strict=True))
+    memories = tuple(_engine_memory(ours, one, places, axi, cyclic, under_way=frames)
+                     for ours, one, frames in zip(crossings, paced, under_way, strict=True))
     return MemorySystem(ports=tuple(ports), engines=memories)
 
 
-def _under_way(paced: PacedEngine, schedule: Schedule) -> int:
-    """Frames of a network that are under way at once: as many as its queues hold ahead, those in
-    the engine, those whose outputs wait to be written; and one each that is asked for, that is
-    answered and that the host has. With fewer, queues would not be as full as they are proven to
-    be."""
+def _under_way(paced: Sequence[PacedEngine], schedule: Schedule) -> list[int]:
+    """Frames of each network that are under way at once."""
+    return [_frames_under_way(each, schedule) for each in paced]
+
+
+def _frames_under_way(paced: PacedEngine, schedule: Schedule) -> int:
+    """As many frames as the network's queues hold ahead, those in the engine, those whose outputs
+    wait to be written; and one each that is asked for, that is answered and that the host has.
+    With fewer, queues would not be as full as they are proven to be."""
     ours = [each for each in schedule.streams if each.network == paced.engine.name and each.words]
     ahead = max((each.needed / each.words for each in ours if each.direction == "read"),
                 default=0.0)
     behind = max((each.waits for each in ours if each.direction == "write"), default=0)
     return math.ceil((paced.timing.latency_cycles + behind) / paced.pace + ahead) + 3
+
+
+def _crowd(paced: Sequence[PacedEngine], under_way: Sequence[int],
+           most: int) -> Infeasible | None:
+    """That more frames of a network would be under way than these, and than some beyond those in
+    its engine: a table that has hardly a slot to spare is a long one, of many small frames."""
+    for each, asked in zip(paced, under_way, strict=True):
+        given = max(most, math.ceil(each.timing.latency_cycles / each.pace) + BEYOND)
+        if asked > given:
+            return Infeasible(demand=each.engine.name, bound="frames at once", asked=asked,
+                              given=given)
+    return None
 
 
 def _port_stream(each: StreamSchedule, spilled: bool) -> MemoryStream:
@@ -462,18 +478,6 @@ def _frame_stream(places: Mapping[int, tuple[int, int]], *, stream: str, kind: s
     made = functools.partial(StripedStream, others=tuple(others)) if others else FrameStream
     return made(stream=stream, kind=kind, words=words, port=port, number=number, offset=offset,
                 spread=spread)
-
-
-def _crowd(paced: Sequence[PacedEngine], schedule: Schedule, most: int) -> Infeasible | None:
-    """That more frames of a network would be under way than these, and than some beyond those in
-    its engine: a table that has hardly a slot to spare is a long one, of many small frames."""
-    for each in paced:
-        given = max(most, math.ceil(each.timing.latency_cycles / each.pace) + BEYOND)
-        asked = _under_way(each, schedule)
-        if asked > given:
-            return Infeasible(demand=each.engine.name, bound="frames at once", asked=asked,
-                              given=given)
-    return None
 
 
 def _engine_memory(crossings: Sequence[_Crossing], paced: PacedEngine,
