@@ -79,19 +79,31 @@ class Packing:
     def resources(self, device: Device, direction: str = "read") -> Resources:
         """What an :class:`Unpacker` takes on the device (``"read"``), or a :class:`Packer`
         (``"write"``)."""
+        reads = direction == "read"
         times = max(self.beats_per_word, self.words_per_beat)
         part = self.shape.width if self.words_per_beat == 1 else self.width
-        deals = (direction == "read") == (self.words_per_beat == 1)
+        widths = [self.shape.width if reads else self.width]
         slot, position = _bits(times), _bits(self.shape.beats if self.shape.beats % times else 1)
-        position += _bits(self.words) if self.padding else 0
-        chosen = (times - 1) * part if deals else 0
-        if direction == "write" and self.padding:
-            chosen += self.width
-        widths = (self.width, self.shape.width if direction == "read" else self.width)
-        queues = sum((OutputQueue.cost(width=width, places=PLACES, device=device)
-                      for width in widths), Resources())
-        return queues + Resources(lut=chosen + times + slot + 3 * position // 2 - 8,
-                                  ff=times * part + slot + position)
+        control = Resources()
+        if self.padding:
+            position += _bits(self.words)
+            widths += [self.width] if reads else []
+            control = Resources(lut=0 if reads else self.width)
+        if reads == (self.words_per_beat == 1):
+            control += Resources(lut=part * _chosen_luts(times, device) + slot + 4,
+                                 ff=self.width if reads else times * part)
+        else:
+            control += Resources(lut=times + 2 * slot, ff=times * part)
+        return sum((OutputQueue.cost(width=width, places=PLACES, device=device)
+                    for width in widths),
+                   control + Resources(lut=3 * position // 2, ff=slot + position))
+
+
+def _chosen_luts(parts, device):
+    """LUTs of each bit of one of so many parts."""
+    if device.wide_tables:
+        return math.ceil((parts - 1) / 3)
+    return parts - (parts <= 2)
 
 
 def _bits(number):
@@ -159,33 +171,37 @@ class Unpacker(wiring.Component):
     o : :py:`Out(shape.signature)`
     """
 
-    latency = OutputQueue.latency + 1 + OutputQueue.latency
-
     def __init__(self, shape: StreamShape, width: int, words: int):
         self._packing = Packing(shape=shape, width=width, words=words)
+        self.latency = 1 + OutputQueue.latency * (2 if self._packing.padding else 1)
         super().__init__({"i": In(stream.Signature(width)), "o": Out(shape.signature)})
 
     def elaborate(self, platform):
         m = Module()
         packing, shape = self._packing, self._packing.shape
-        m.submodules.words = words = OutputQueue(packing.width, places=PLACES)
-        came, data = Signal(), Signal()
-        m.d.comb += [
-            self.i.ready.eq(words.enough), came.eq(self.i.valid & self.i.ready),
-            words.need.eq(1), words.reserve.eq(came & data), words.i_valid.eq(came & data),
-            words.i_payload.eq(self.i.payload),
-        ]
-        position = _count(m, came, packing.words if packing.padding else 1)
-        m.d.comb += data.eq(position < packing.data_words)
-
+        words = self._without_padding(m) if packing.padding else self.i
         m.submodules.beats = beats = OutputQueue(shape.layout, places=PLACES)
         wiring.connect(m, beats.o, wiring.flipped(self.o))
         if packing.words_per_beat == 1:
-            _deal(m, words.o, beats, packing.beats_per_word, shape.width, shape.beats)
+            _deal(m, words, beats, packing.beats_per_word, shape.width, shape.beats)
         else:
-            _gather(m, words.o, beats, packing.words_per_beat, packing.width,
+            _gather(m, words, beats, packing.words_per_beat, packing.width,
                     packing.words_per_beat)
         return m
+
+    def _without_padding(self, m):
+        """The words that hold something, in a queue: while they wait there, others are dropped."""
+        packing = self._packing
+        m.submodules.words = words = OutputQueue(packing.width, places=PLACES)
+        came, data = Signal(), Signal()
+        position = _count(m, came, packing.words)
+        m.d.comb += [
+            self.i.ready.eq(words.enough), came.eq(self.i.valid & self.i.ready),
+            data.eq(position < packing.data_words), words.need.eq(1),
+            words.reserve.eq(came & data), words.i_valid.eq(came & data),
+            words.i_payload.eq(self.i.payload),
+        ]
+        return words.o
 
 
 class Packer(wiring.Component):
@@ -204,7 +220,7 @@ class Packer(wiring.Component):
     o : :py:`Out(stream.Signature(width))`
     """
 
-    latency = 1 + OutputQueue.latency + OutputQueue.latency
+    latency = 1 + OutputQueue.latency
 
     def __init__(self, shape: StreamShape, width: int, words: int):
         self._packing = Packing(shape=shape, width=width, words=words)
@@ -219,15 +235,12 @@ class Packer(wiring.Component):
         else:
             _deal(m, self.i, words, packing.words_per_beat, packing.width, packing.words_per_beat)
 
-        m.submodules.padded = padded = OutputQueue(packing.width, places=PLACES)
-        wiring.connect(m, padded.o, wiring.flipped(self.o))
-        data, go = Signal(), Signal()
-        position = _count(m, go, packing.words if packing.padding else 1)
+        data, gone = Signal(), Signal()
+        position = _count(m, gone, packing.words if packing.padding else 1)
         m.d.comb += [
-            data.eq(position < packing.data_words),
-            go.eq(padded.enough & (words.o.valid | ~data)), words.o.ready.eq(padded.enough & data),
-            padded.need.eq(1), padded.reserve.eq(go), padded.i_valid.eq(go),
-            padded.i_payload.eq(Mux(data, words.o.payload, 0)),
+            data.eq(position < packing.data_words), self.o.valid.eq(words.o.valid | ~data),
+            self.o.payload.eq(Mux(data, words.o.payload, 0)),
+            words.o.ready.eq(self.o.ready & data), gone.eq(self.o.valid & self.o.ready),
         ]
         return m
 
@@ -244,21 +257,20 @@ def _count(m, event, number):
 def _deal(m, wide, queue, times, width, number):
     """Each of one stream in so many parts; of all, those that are over at a frame's end, after so
     many parts, are dropped."""
-    issue, first = Signal(), Signal(init=1)
-    payload = Value.cast(wide.payload)
-    m.d.comb += [
-        queue.need.eq(1), queue.reserve.eq(issue), wide.ready.eq(queue.enough & first),
-        issue.eq(queue.enough & (wide.valid | ~first)),
-    ]
+    issue, held = Signal(), Signal()
     slot = Signal(range(times))
     position = _count(m, issue, number if number % times else 1)
     last = (slot == times - 1) | (position == number - 1)
-    rest = Signal(times * width, reset_less=True)
+    word = Signal(len(Value.cast(wide.payload)), reset_less=True)
+    m.d.comb += [
+        wide.ready.eq(~held | (issue & last)), issue.eq(held & queue.enough), queue.need.eq(1),
+        queue.reserve.eq(issue), queue.i_valid.eq(issue),
+        Value.cast(queue.i_payload).eq(word.word_select(slot, width)),
+    ]
     with m.If(issue):
-        m.d.sync += [slot.eq(Mux(last, 0, slot + 1)), first.eq(last),
-                     rest.eq(Mux(first, payload, rest[width:]))]
-    m.d.sync += queue.i_valid.eq(issue)
-    m.d.comb += Value.cast(queue.i_payload).eq(rest[:width])
+        m.d.sync += slot.eq(Mux(last, 0, slot + 1))
+    with m.If(wide.ready):
+        m.d.sync += [held.eq(wide.valid), word.eq(wide.payload)]
 
 
 def _gather(m, narrow, queue, times, width, number):

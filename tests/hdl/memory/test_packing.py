@@ -57,8 +57,8 @@ def test_hardware(case, offering, taking):
     shape, width, words = packing.shape, packing.width, packing.words
     packed = words_of(packing, pack_frames(shape, width, words, frames))
     beats = join_fields(shape.pack(frames), shape.map.width)
-    found, given_at = simulated(Unpacker(shape, width, words), packed, len(beats), offering,
-                                taking)
+    unpacker = Unpacker(shape, width, words)
+    found, given_at = simulated(unpacker, packed, len(beats), offering, taking)
     assert found == beats
     written, written_at = simulated(Packer(shape, width, words), beats, len(packed), offering,
                                     taking)
@@ -67,7 +67,7 @@ def test_hardware(case, offering, taking):
         for cycles, count in ((given_at, shape.beats), (written_at, words)):
             assert cycles[-1] - cycles[-1 - count] <= packing.interval
         first = (packing.words_per_beat, min(packing.beats_per_word, shape.beats))
-        assert given_at[0] == first[0] - 1 + Unpacker.latency
+        assert given_at[0] == first[0] - 1 + unpacker.latency
         assert written_at[0] == first[1] - 1 + Packer.latency
 
 
