@@ -116,6 +116,10 @@ class _Crossing:
         return "write" if self.kind in WRITTEN else "read"
 
 
+class _Late(BadInput):
+    """What comes back from the memory would be waited for."""
+
+
 def plan_memory(engines: Sequence[Engine], timings: Sequence[EngineTiming], memory: MemoryTiming,
                 *, address_width: int, paces: Sequence[int], most: Sequence[int | None],
                 even: Sequence[bool], policy: str = "cyclic") -> MemoryPlan:
@@ -147,57 +151,146 @@ def plan_memory(engines: Sequence[Engine], timings: Sequence[EngineTiming], memo
     """
     axi = Axi(data_width=8 * memory.word_bytes, address_width=address_width,
               burst_beats=memory.longest_burst)
-    crossings = [_crossings(engine, axi) for engine in engines]
-    least = [max([pace, timing.interval_cycles, *(each.packing.interval for each in ours)])
-             for pace, timing, ours in zip(paces, timings, crossings, strict=True)]
-    loads = [load for engine in engines if (load := _load(engine, axi))]
-    shortest = {each.name: Way() for ours in crossings for each in ours if each.spilled}
+    sides = _Sides(engines=engines, crossings=[_crossings(engine, axi) for engine in engines],
+                   memory=memory, axi=axi)
     if policy == "round-robin":
-        paced = [_paced(engine, timing.interval_cycles, ours, False, shortest)
-                 for engine, timing, ours in zip(engines, timings, crossings, strict=True)]
-        schedule = in_turn(memory, [*_demands(paced, crossings, axi), *loads])
-        system = _system(crossings, paced, schedule, axi, _under_way(paced, schedule))
-        return MemoryPlan(system=system, schedule=schedule, engines=tuple(paced))
-    factor, patience, shortenings, ways = 1.0, LATE, SHORTENINGS, shortest
+        return _round_robin(sides, [timing.interval_cycles for timing in timings])
+    least = [max([pace, timing.interval_cycles, *(each.packing.interval for each in ours)])
+             for pace, timing, ours in zip(paces, timings, sides.crossings, strict=True)]
+    return _cyclic(sides, least, most, [len(engines) > 1 and may for may in even])
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class _Sides:
+    """Engines beside a memory, what of each crosses it, and what its ports are."""
+
+    engines: Sequence[Engine]
+    crossings: Sequence[Sequence[_Crossing]]
+    memory: MemoryTiming
+    axi: Axi
+
+    @functools.cached_property
+    def loads(self) -> list[Demand]:
+        """What engines load, of those that do."""
+        return [load for engine in self.engines if (load := _load(engine, self.axi))]
+
+    @property
+    def shortest(self) -> dict[str, Way]:
+        """A way that takes no time, of each stream that comes back."""
+        return {each.name: Way() for ours in self.crossings for each in ours if each.spilled}
+
+    def paced(self, paces: Sequence[int], even: Sequence[bool],
+              ways: Mapping[str, Way]) -> list[PacedEngine]:
+        """Each engine at its pace, as :func:`_paced` makes it."""
+        return at_once(_paced, self.engines, paces, self.crossings, even,
+                       [ways for _ in self.engines])
+
+    def demands(self, paced: Sequence[PacedEngine]) -> list[Demand]:
+        """All that is asked of the ports."""
+        return [*_demands(paced, self.crossings, self.axi), *self.loads]
+
+    def plan(self, paced: Sequence[PacedEngine], schedule: Schedule,
+             under_way: Sequence[int]) -> MemoryPlan:
+        """The memory side that a schedule makes, with so many frames of each network under way."""
+        return MemoryPlan(system=_system(self.crossings, paced, schedule, self.axi, under_way),
+                          schedule=schedule, engines=tuple(paced))
+
+
+def _round_robin(sides: _Sides, paces: Sequence[int]) -> MemoryPlan:
+    """The memory side of engines that run as they can."""
+    paced = sides.paced(paces, [False for _ in paces], sides.shortest)
+    schedule = in_turn(sides.memory, sides.demands(paced))
+    return sides.plan(paced, schedule, _under_way(paced, schedule))
+
+
+def _cyclic(sides: _Sides, least: Sequence[int], most: Sequence[int | None],
+            even: Sequence[bool]) -> MemoryPlan:
+    """The memory side with tables, engines as near to their least paces as ports carry them."""
+    search = _Search(ways=sides.shortest)
     for _ in range(GROWTHS):
         try:
-            paced = at_once(_paced, engines, [math.ceil(factor * pace) for pace in least],
-                            crossings, [len(engines) > 1 and may for may in even],
-                            [ways for _ in engines])
-        except _Late:
-            if not patience:
-                raise
-            # Tables that have hardly a slot to spare have long turns.
-            patience, factor, ways = patience - 1, factor * LESS, shortest
+            paced = sides.paced([math.ceil(search.factor * pace) for pace in least], even,
+                                search.ways)
+            _keep_targets(paced, most)
+            schedule = _fewest_ports(sides.memory, sides.demands(paced))
+        except _Late as late:
+            search.allow_for(late)
             continue
-        _keep_targets(paced, most)
-        try:
-            schedule = _fewest_ports(memory, [*_demands(paced, crossings, axi), *loads])
-        except Infeasible as error:
-            refusal = error
-            factor *= max(MORE, min(error.factor, MOST_GROWTH))
+        except Infeasible as refusal:
+            search.slow_down(refusal)
             continue
-        found = _ways(crossings, schedule, memory)
-        longer = [name for name, way in found.items() if not ways[name].covers(way)]
-        if longer:
-            refusal = Infeasible(
-                demand=", ".join(longer), bound="cycles to the memory and back",
-                asked=sum(found[longer[0]].delays), given=sum(ways[longer[0]].delays))
-            ways = {name: way.longest(found[name]) for name, way in ways.items()}
+        if search.lengthens(_ways(sides.crossings, schedule, sides.memory)):
             continue
-        schedule = told(schedule, ways)
+        schedule = told(schedule, search.ways)
         under_way = _under_way(paced, schedule)
-        crowd = _crowd(paced, under_way, FEW_UNDER_WAY if shortenings else MOST_UNDER_WAY)
-        if crowd is not None:
-            refusal, factor, shortenings = crowd, factor * LESS, max(shortenings - 1, 0)
+        if search.thins_out(paced, under_way):
             continue
-        return MemoryPlan(system=_system(crossings, paced, schedule, axi, under_way),
-                          schedule=schedule, engines=tuple(paced))
-    raise _missed(refusal)
+        return sides.plan(paced, schedule, under_way)
+    assert search.refusal is not None, "What is late uses its patience up before"
+    raise _missed(search.refusal)
 
 
-class _Late(BadInput):
-    """What comes back from the memory would be waited for."""
+@dataclasses.dataclass
+class _Search:
+    """With what a memory side with tables is tried next: each refusal changes it.
+
+    Parameters
+    ----------
+    ways : by stream that comes back
+        How late it may be.
+    factor : :class:`float`
+        Of all paces.
+    patience : :class:`int`
+        How often what comes back may yet be too late.
+    shortenings : :class:`int`
+        How often intervals may yet grow for few frames under way, instead of not too many.
+    refusal : :class:`Infeasible` or None
+        The last, of the memory.
+    """
+
+    ways: Mapping[str, Way]
+    factor: float = 1.0
+    patience: int = LATE
+    shortenings: int = SHORTENINGS
+    refusal: Infeasible | None = None
+
+    def allow_for(self, late: _Late) -> None:
+        """Longer intervals, and ways as short as at first: tables that have hardly a slot to spare
+        have long turns.
+
+        Raises what was late where that has been tried often enough.
+        """
+        if not self.patience:
+            raise late
+        self.patience -= 1
+        self.factor *= LESS
+        self.ways = dict.fromkeys(self.ways, Way())
+
+    def slow_down(self, refusal: Infeasible) -> None:
+        """Intervals with which ports may carry all."""
+        self.refusal = refusal
+        self.factor *= max(MORE, min(refusal.factor, MOST_GROWTH))
+
+    def lengthens(self, found: Mapping[str, Way]) -> bool:
+        """Whether ways were taken to be shorter than these, and are now as long."""
+        longer = [name for name, way in found.items() if not self.ways[name].covers(way)]
+        if not longer:
+            return False
+        self.refusal = Infeasible(
+            demand=", ".join(longer), bound="cycles to the memory and back",
+            asked=sum(found[longer[0]].delays), given=sum(self.ways[longer[0]].delays))
+        self.ways = {name: way.longest(found[name]) for name, way in self.ways.items()}
+        return True
+
+    def thins_out(self, paced: Sequence[PacedEngine], under_way: Sequence[int]) -> bool:
+        """Whether too many frames would be under way, and intervals are now longer."""
+        crowd = _crowd(paced, under_way, FEW_UNDER_WAY if self.shortenings else MOST_UNDER_WAY)
+        if crowd is None:
+            return False
+        self.refusal = crowd
+        self.factor *= LESS
+        self.shortenings = max(self.shortenings - 1, 0)
+        return True
 
 
 def _keep_targets(paced: Sequence[PacedEngine], most: Sequence[int | None]) -> None:
