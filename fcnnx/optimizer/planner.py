@@ -65,6 +65,11 @@ class _Decided:
     memory: MemoryPlan | None
     side: Resources
 
+    @property
+    def resources(self) -> Resources:
+        """Of all."""
+        return sum((each.resources for each in self.networks), self.side)
+
 
 _MemoryPlanner = Callable[[Sequence[_Finished], Sequence[Selection]], MemoryPlan]
 
@@ -222,22 +227,6 @@ def _plan_memory(finished: Sequence[_Finished], selections: Sequence[Selection],
     return side
 
 
-@dataclasses.dataclass
-class _Learned:
-    """What an attempt tells the next ones.
-
-    Parameters
-    ----------
-    side : :class:`Resources`
-        Of the memory side.
-    uncounted : :class:`Resources`
-        Of it and of the queues at joins, what selections do not count themselves.
-    """
-
-    side: Resources
-    uncounted: Resources
-
-
 def _decide(decider: Decider, choosers: Sequence[Chooser], budget: Resources,
             planned: _MemoryPlanner | None, progress: Progress) -> _Decided:
     """The best of some attempts; where nothing fits, the longest queues go to the memory.
@@ -254,78 +243,110 @@ def _decide(decider: Decider, choosers: Sequence[Chooser], budget: Resources,
         count = sum(len(chooser.network.inputs) + len(chooser.network.outputs) + 1
                     for chooser in choosers)
         guess = FIRST_GUESS + GUESS_OF_STREAM * count
-    learned = _Learned(side=guess, uncounted=guess)
+    attempts = _Attempts(decider, choosers, budget, planned, progress, guess)
     while True:
         try:
-            return _attempts(decider, choosers, budget, planned, learned, progress)
+            return attempts.best()
         except TooLittle as refusal:
             if not _spill(choosers, refusal.blocks):
                 raise
             progress("Moving queues to the memory")
 
 
-def _attempts(decider: Decider, choosers: Sequence[Chooser], budget: Resources,
-              planned: _MemoryPlanner | None, learned: _Learned, progress: Progress) -> _Decided:
-    """Decide, size the queues and the memory side, and decide anew with what they take where that
-    is too much; once more where it then fits, as less may have been left than there is, and the
-    better of both is taken. Of large engines the first that fits is.
+class _Attempts:
+    """Decisions, each with what those before it have told of what selections do not count
+    themselves: the memory side, and queues at joins.
 
-    Raises as :func:`_decide`.
+    Parameters
+    ----------
+    decider, choosers, budget, planned, progress : as :func:`_decide` has them
+    guess : :class:`Resources`
+        Of what selections do not count, until it is known.
     """
-    best: _Decided | None = None
-    greatest = -math.inf, -math.inf
-    spared, most = Resources(), learned.uncounted
-    for attempt in range(ATTEMPTS):
+
+    def __init__(self, decider: Decider, choosers: Sequence[Chooser], budget: Resources,
+                 planned: _MemoryPlanner | None, progress: Progress, guess: Resources):
+        self._decider, self._choosers, self._budget = decider, choosers, budget
+        self._planned, self._progress = planned, progress
+        self._side = guess  # of the memory, by the last attempt
+        self._uncounted = guess  # by the last attempt
+        self._most = guess  # of each kind, by any attempt since queues were moved
+        self._spared = Resources()  # besides, where counting better was not enough
+
+    def best(self) -> _Decided:
+        """Decide, size the queues and the memory side, and decide anew with what they take where
+        that is too much; once more where it then fits. Of large engines the first that fits is
+        taken.
+
+        Raises as :func:`_decide`.
+        """
+        self._most, self._spared = self._uncounted, Resources()
+        for left in reversed(range(ATTEMPTS)):
+            first = left == ATTEMPTS - 1
+            made = self._made(self._decision())
+            fits = made.resources.fits(self._budget)
+            if fits and (first or any(is_large(done.engine) for done in made.networks)):
+                return made
+            self._learn(made)
+            if fits:
+                return self._once_more(made) if left else made
+            if not first:
+                self._spared += _less(made.resources, self._budget)
+        raise TooLittle(*_over(made.resources, self._budget),
+                        blocks=made.resources.bram18 - self._budget.bram18)
+
+    def _once_more(self, made: _Decided) -> _Decided:
+        """The better of what fits and what is decided after it, as less may have been left for it
+        than there is."""
         try:
-            decision = decider.decide(_less(_less(budget, learned.uncounted), spared), budget,
-                                      learned.side)
+            other = self._made(self._within(self._uncounted))
         except TooLittle:
-            if best is not None:
-                break
-            # Fast networks may have asked for much of the memory side, slow ones for queues.
-            spared = Resources()
-            decision = decider.decide(_less(budget, most), budget, learned.side)
-        made = _made(decision, choosers, planned, learned, progress)
-        total = sum((each.resources for each in made.networks), learned.side)
-        again = best is not None
-        if total.fits(budget):
-            worth = decider.worth([time / each.timing.interval_cycles for time, each
-                                   in zip(decision.alone, made.networks, strict=True)])
-            if worth > greatest:
-                greatest, best = worth, made
-            spared = Resources()
-        elif attempt:  # counting better was not enough
-            spared += _less(total, budget)
-        large = any(is_large(done.engine) for done in made.networks)
-        if again or (best is not None and (large or not attempt)):
-            break
-        for chooser, done in zip(choosers, made.networks, strict=True):
+            return made
+        if other.resources.fits(self._budget) and self._worth(other) > self._worth(made):
+            return other
+        return made
+
+    def _decision(self) -> Decision:
+        """With what is known set aside; where that is too much, with the most of each kind: fast
+        networks may have asked for much of the memory side, slow ones for queues."""
+        try:
+            return self._within(self._uncounted + self._spared)
+        except TooLittle:
+            self._spared = Resources()
+            return self._within(self._most)
+
+    def _within(self, aside: Resources) -> Decision:
+        """What is decided with so much set aside."""
+        return self._decider.decide(_less(self._budget, aside), self._budget, self._side)
+
+    def _made(self, decision: Decision) -> _Decided:
+        """A decision, its queues sized and its memory side planned."""
+        device = self._choosers[0].device
+        self._progress("Sizing the queues")
+        finished = at_once(_finish, self._choosers, decision.selections)
+        if self._planned is None:
+            return _Decided(decision=decision, networks=finished, memory=None, side=Resources())
+        self._progress("Scheduling the memory")
+        memory = self._planned(finished, decision.selections)
+        finished = [_Finished(engine=paced.engine, timing=paced.timing,
+                              resources=engine_resources(paced.engine, device))
+                    for paced in memory.engines]
+        side = memory.system.resources([each.engine for each in finished], device)
+        return _Decided(decision=decision, networks=finished, memory=memory, side=side)
+
+    def _learn(self, made: _Decided) -> None:
+        """Have the next attempt know what forks hold, and what selections have not counted."""
+        for chooser, done in zip(self._choosers, made.networks, strict=True):
             chooser.remember(done.engine)
         counted = sum((chooser.counted(selection).resources for chooser, selection
-                       in zip(choosers, decision.selections, strict=True)), Resources())
-        learned.uncounted = _less(total, counted)
-        most = Resources(**{kind: max(amount, getattr(most, kind))
-                            for kind, amount in learned.uncounted.items()})
-    if best is None:
-        raise TooLittle(*_over(total, budget), blocks=total.bram18 - budget.bram18)
-    return best
+                       in zip(self._choosers, made.decision.selections, strict=True)), Resources())
+        self._side, self._uncounted = made.side, _less(made.resources, counted)
+        self._most = Resources(**{kind: max(amount, getattr(self._most, kind))
+                                  for kind, amount in self._uncounted.items()})
 
-
-def _made(decision: Decision, choosers: Sequence[Chooser], planned: _MemoryPlanner | None,
-          learned: _Learned, progress: Progress) -> _Decided:
-    """A decision, its queues sized and its memory side planned; what that takes is learned."""
-    device = choosers[0].device
-    progress("Sizing the queues")
-    finished = at_once(_finish, choosers, decision.selections)
-    if planned is None:
-        return _Decided(decision=decision, networks=finished, memory=None, side=learned.side)
-    progress("Scheduling the memory")
-    memory = planned(finished, decision.selections)
-    finished = [_Finished(engine=paced.engine, timing=paced.timing,
-                          resources=engine_resources(paced.engine, device))
-                for paced in memory.engines]
-    learned.side = memory.system.resources([each.engine for each in finished], device)
-    return _Decided(decision=decision, networks=finished, memory=memory, side=learned.side)
+    def _worth(self, made: _Decided) -> tuple[float, float]:
+        return self._decider.worth([time / each.timing.interval_cycles for time, each
+                                    in zip(made.decision.alone, made.networks, strict=True)])
 
 
 def _spill(choosers: Sequence[Chooser], blocks: int) -> bool:
