@@ -309,11 +309,14 @@ class _Attempts:
     def _decision(self) -> Decision:
         """With what is known set aside; where that is too much, with the most of each kind: fast
         networks may have asked for much of the memory side, slow ones for queues."""
+        aside = self._uncounted + self._spared
         try:
-            return self._within(self._uncounted + self._spared)
+            return self._within(aside)
         except TooLittle:
-            self._spared = Resources()
-            return self._within(self._most)
+            if aside == self._most:
+                raise
+        self._spared = Resources()
+        return self._within(self._most)
 
     def _within(self, aside: Resources) -> Decision:
         """What is decided with so much set aside."""

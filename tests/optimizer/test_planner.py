@@ -12,6 +12,7 @@ from fcnnx.hdl.device import Resources
 from fcnnx.hdl.operators.plumbing import Fork
 from fcnnx.optimizer import Target
 from fcnnx.optimizer.choice import Chooser
+from fcnnx.optimizer.decision import Decider, TooLittle
 from fcnnx.optimizer.pareto import fastest, front
 from fcnnx.optimizer.timing import simulate
 
@@ -153,6 +154,25 @@ def test_bad_options(options, message):
         plan(PAIR, BOARD, **options)
     assert str(caught.value) == message
     assert caught.value.exit_code == 2
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What each decision is asked with: room, budget and what is set aside."""
+    decide, rows = Decider.decide, []
+
+    def watched(self, *row):
+        rows.append(row)
+        return decide(self, *row)
+
+    monkeypatch.setattr(Decider, "decide", watched)
+    return rows
+
+
+def test_what_surely_is_refused_is_asked_once(asked):
+    with pytest.raises(TooLittle):
+        plan(PAIR, BOARD, caps={"lut": 500})
+    assert len(asked) == 1
 
 
 def test_caps_too_small_name_the_least_that_would_do():
