@@ -268,7 +268,6 @@ class _Attempts:
                  planned: _MemoryPlanner | None, progress: Progress, guess: Resources):
         self._decider, self._choosers, self._budget = decider, choosers, budget
         self._planned, self._progress = planned, progress
-        self._side = guess  # of the memory, by the last attempt
         self._uncounted = guess  # by the last attempt
         self._most = guess  # of each kind, by any attempt since queues were moved
         self._spared = Resources()  # besides, where counting better was not enough
@@ -320,7 +319,7 @@ class _Attempts:
 
     def _within(self, aside: Resources) -> Decision:
         """What is decided with so much set aside."""
-        return self._decider.decide(_less(self._budget, aside), self._budget, self._side)
+        return self._decider.decide(_less(self._budget, aside), self._budget, aside)
 
     def _made(self, decision: Decision) -> _Decided:
         """A decision, its queues sized and its memory side planned."""
@@ -343,7 +342,7 @@ class _Attempts:
             chooser.remember(done.engine)
         counted = sum((chooser.counted(selection).resources for chooser, selection
                        in zip(self._choosers, made.decision.selections, strict=True)), Resources())
-        self._side, self._uncounted = made.side, _less(made.resources, counted)
+        self._uncounted = _less(made.resources, counted)
         self._most = Resources(**{kind: max(amount, getattr(self._most, kind))
                                   for kind, amount in self._uncounted.items()})
 

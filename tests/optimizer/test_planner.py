@@ -16,7 +16,7 @@ from fcnnx.optimizer.decision import Decider, TooLittle
 from fcnnx.optimizer.pareto import fastest, front
 from fcnnx.optimizer.timing import simulate
 
-from .networks import small, small_depthwise, small_residual
+from .networks import small, small_depthwise, small_residual, squeeze_excite
 
 
 BOARD = boards.get("zedboard")
@@ -173,6 +173,16 @@ def test_what_surely_is_refused_is_asked_once(asked):
     with pytest.raises(TooLittle):
         plan(PAIR, BOARD, caps={"lut": 500})
     assert len(asked) == 1
+
+
+def test_a_room_lacks_what_is_set_aside(asked):
+    """Of a refusal, need and what is set aside are then more than is allowed."""
+    optimizer.plan([squeeze_excite(), small()], BOARD, io="dram", caps={
+        "dsp": 30, "lut": 26_000, "bram18": 6})
+    assert len({aside for *_, aside in asked}) > 2
+    for room, budget, aside in asked:
+        assert all(amount == max(0, getattr(budget, kind) - getattr(aside, kind))
+                   for kind, amount in room.items())
 
 
 def test_caps_too_small_name_the_least_that_would_do():
