@@ -131,7 +131,9 @@ def plan(networks: Sequence[Network], board: Board, *,
     started = time.perf_counter()
     progress = progress or _silent
     wanted = targets.values() if isinstance(targets, Mapping) else targets
-    merged = merge_targets(wanted, [network.name for network in networks])
+    names = [network.name for network in networks]
+    merged = merge_targets(wanted, names)
+    each_target = [merged[name] for name in names]
     clock = board.device.clock_mhz if clock_mhz is None else float(clock_mhz)
     budget = _budget(board.device, caps, headroom_percent)
     _check(objective, policy, clock)
@@ -141,27 +143,20 @@ def plan(networks: Sequence[Network], board: Board, *,
     progress("Weighing the foldings of each stage")
     choosers = [Chooser(network, board.device, memory, allowed and functools.partial(
         allowed, network.name)) for network in networks]
-    decider = Decider(choosers, [merged[network.name] for network in networks],
-                      objective=objective, clock_mhz=clock, policy=policy, progress=progress)
+    decider = Decider(choosers, each_target, objective=objective, clock_mhz=clock, policy=policy,
+                      progress=progress)
     planned = None if memory is None else functools.partial(
-        _plan_memory, memory=memory, targets=[merged[network.name] for network in networks],
-        clock_mhz=clock, policy=schedule)
+        _plan_memory, memory=memory, targets=each_target, clock_mhz=clock, policy=schedule)
     decided = _decide(decider, choosers, budget, planned, progress)
     progress("Looking at what was not chosen")
-    decision, finished, side = decided.decision, decided.networks, decided.memory
-    others = [[decided.side, *(other.resources for other in finished if other is not done)]
-              for done in finished]
-    shown = at_once(evidence, choosers, decision.selections, [done.engine for done in finished],
-                    [budget for _ in finished], others)
-    rows = tuple(_network_plan(chooser, done, merged[chooser.network.name], alone, each)
-                 for chooser, done, alone, each in zip(choosers, finished, decision.alone, shown,
-                                                       strict=True))
+    rows = _network_plans(choosers, decided, each_target, budget)
+    finished, side = decided.networks, decided.memory
     return Plan(board=board.name, device=board.device, clock_mhz=clock, budget=budget,
                 accelerator=Accelerator(engines=tuple(each.engine for each in finished),
                                         memory=None if side is None else side.system),
-                networks=rows, objective=objective, gap=decision.gap, memory=memory,
+                networks=rows, objective=objective, gap=decided.decision.gap, memory=memory,
                 schedule=None if side is None else side.schedule, memory_resources=decided.side,
-                warnings=(*decision.warnings, *_waiting(finished),
+                warnings=(*decided.decision.warnings, *_waiting(finished),
                           *_crowded(finished, decided.side, board.device)),
                 seconds=time.perf_counter() - started)
 
@@ -454,6 +449,17 @@ def _check(objective: str, policy: str, clock_mhz: float) -> None:
                                 remedy=f"Give {LEAST_CLOCK_MHZ:.0f} to {MOST_CLOCK_MHZ:.0f}."))
     if problems:
         raise BadInput(*problems)
+
+
+def _network_plans(choosers: Sequence[Chooser], decided: _Decided, targets: Sequence[Target],
+                   budget: Resources) -> tuple[NetworkPlan, ...]:
+    """What became of each network, and what was not chosen, others as they are."""
+    decision, finished = decided.decision, decided.networks
+    others = [[decided.side, *(other.resources for other in finished if other is not done)]
+              for done in finished]
+    shown = at_once(evidence, choosers, decision.selections, [done.engine for done in finished],
+                    [budget for _ in finished], others)
+    return tuple(map(_network_plan, choosers, finished, targets, decision.alone, shown))
 
 
 def _network_plan(chooser: Chooser, done: _Finished, target: Target, alone: int,
