@@ -12,14 +12,15 @@ from collections.abc import Sequence
 import numpy as np
 
 
-__all__ = ["FLOOR", "LEAST_OF_FLOOR", "SHORTFALL", "SURPLUS", "Infeasible", "Traffic", "least_pace"]
+__all__ = ["FLOOR", "PARTS_OF_FLOOR", "SHORTFALL", "SURPLUS", "Infeasible", "Traffic", "least_pace"]
 
 
 SURPLUS = 0.002  # share by which a stream's slots exceed its rate, at least
 ROUNDING = 1e-9
 FLOOR = 0.5  # of its weight's share, that each network gets at least where all can
-# Where they cannot: what a network lacks counts so much more, and it gets this part of the floor.
-SHORTFALL, LEAST_OF_FLOOR = 1.0, 0.1
+# Where they cannot: what a network lacks counts so much more, and each gets this part of the floor,
+# the greatest that all can have.
+SHORTFALL, PARTS_OF_FLOOR = 1.0, (1.0, 0.1, 0.01)
 
 
 class Infeasible(Exception):
@@ -90,9 +91,10 @@ def least_pace(traffics: Sequence[Traffic], words_per_cycle: float,
 
     A network's progress is its interval alone by its interval here. With ``throughput`` the
     weighted sum of progress is largest, and each network has half its weight's share of progress
-    at least; where that cannot be, what a network lacks of it counts twice, and a tenth of it is
-    what each has. With ``fairness`` the least progress by weight is largest; with ``resources`` all
-    are slowed down alike, as far as targets allow. Exact but for the rounding to whole cycles.
+    at least; where that cannot be, what a network lacks of it counts twice, and each has a tenth
+    of it, or a hundredth. With ``fairness`` the least progress by weight is largest; with
+    ``resources`` all are slowed down alike, as far as targets allow. Exact but for the rounding to
+    whole cycles.
 
     Parameters
     ----------
@@ -113,10 +115,10 @@ def least_pace(traffics: Sequence[Traffic], words_per_cycle: float,
     floor = np.zeros(len(words))
     if objective == "throughput":
         floor = np.array([FLOOR * one.weight / total / one.reference for one in traffics])
-        kept, lowered = (np.maximum(slowest, np.minimum(fastest, part * floor))
-                         for part in (1.0, LEAST_OF_FLOOR))
-        short = float(words @ kept) > words_per_cycle * (1 + ROUNDING)
-        slowest = lowered if short else kept
+        lowered = [np.maximum(slowest, np.minimum(fastest, part * floor))
+                   for part in PARTS_OF_FLOOR]
+        slowest = next((each for each in lowered
+                        if float(words @ each) <= words_per_cycle * (1 + ROUNDING)), lowered[-1])
     for one, least, most in zip(traffics, slowest, fastest, strict=True):
         if least > most * (1 + ROUNDING):
             raise Infeasible(demand=one.network, bound="cycles per frame", asked=one.interval,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from fcnnx.errors import BadInput, Problem, TargetMissed
 from fcnnx.hdl.device import Resources
 
-from .bounds import FLOOR, LEAST_OF_FLOOR, SURPLUS, Infeasible, Traffic, least_pace
+from .bounds import FLOOR, PARTS_OF_FLOOR, SURPLUS, Infeasible, Traffic, least_pace
 from .candidates import Room
 from .choice import Chooser, Selection
 from .concurrency import at_once
@@ -117,10 +117,10 @@ class Decider:
         self._words = (None if self._memory is None
                        else self._memory.derated * USABLE / (1 + SURPLUS))
 
-    def decide(self, room: Resources, budget: Resources, side: Resources) -> Decision:
-        """Foldings within ``room``, what the budget leaves for all but queues at joins and what
-        lies between engines and memory (``side``, as far as it is known); and within what the
-        memory gives, if there is one.
+    def decide(self, room: Resources, budget: Resources, aside: Resources) -> Decision:
+        """Foldings within ``room``: what the budget leaves where queues at joins, and what lies
+        between engines and memory, have been set aside as far as they are known (``aside``); and
+        within what the memory gives, if there is one.
 
         Raises
         ------
@@ -130,7 +130,7 @@ class Decider:
             If a target cannot be met.
         """
         room, budget = Room.of(room, self._words), Room.of(budget, self._words)
-        self._check_smallest(room, budget, side)
+        self._check_smallest(room, budget, aside)
         single = len(self._choosers) == 1
         numbers = range(len(self._choosers))
         alone = at_once(self._alone, numbers, [room for _ in numbers])
@@ -168,7 +168,7 @@ class Decider:
         measured = self._measurements[key]
         return dataclasses.replace(measured, interval=max(measured.interval, selection.interval))
 
-    def _check_smallest(self, room: Resources, budget: Resources, side: Resources) -> None:
+    def _check_smallest(self, room: Resources, budget: Resources, aside: Resources) -> None:
         """Whether the smallest foldings fit together."""
         options = [self._options(chooser, [smallest(chooser, room)], 1)
                    for chooser in self._choosers]
@@ -184,7 +184,7 @@ class Decider:
         if total.fits(room):
             return
         names = ", ".join(chooser.network.name for chooser in self._choosers)
-        raise TooLittle(*(_too_little(kind, names, amount, getattr(side, kind),
+        raise TooLittle(*(_too_little(kind, names, amount, getattr(aside, kind),
                                       getattr(budget, kind))
                           for kind, amount in total.items() if amount > getattr(room, kind)),
                         blocks=total.bram18 - room.bram18)
@@ -308,7 +308,7 @@ class Decider:
         """
         assert self._words is not None
         made, best = list(picked), self._held_worth(picked, times, bounds)
-        longest = [most or ANY for most in self._slowest(times, bounds, self._floors[-1])]
+        longest = [most or ANY for most in self._slowest(times, bounds, self._floors[:2][-1])]
         for _ in range(TRADES):
             before = best
             for n, chooser in enumerate(self._choosers):
@@ -417,7 +417,9 @@ class Decider:
     @property
     def _floors(self) -> tuple[float, ...]:
         """Of its weight's share, what each network has at least: the first where all can."""
-        return (FLOOR, LEAST_OF_FLOOR * FLOOR) if self._objective == "throughput" else (0.0,)
+        if self._objective != "throughput":
+            return (0.0,)
+        return tuple(part * FLOOR for part in PARTS_OF_FLOOR)
 
     def _slowest(self, times: Sequence[int], bounds: Sequence[int], floor: float) -> list[int]:
         """The longest interval that each network may have, or to which its frames may be held
@@ -486,12 +488,15 @@ class Decider:
             remedy=f"Allow {milliseconds:.6g} ms, raise the clock to "
             f"{self._clock * reached / allowed:.4g} MHz, or take a larger board."))
 
-    def _missed_together(self, fronts, times, room) -> TargetMissed:
-        """Each target can be met alone, and all of them cannot together."""
+    def _missed_together(self, fronts, times, room) -> BadInput:
+        """Each target can be met alone, and all of them cannot together; or networks without
+        targets cannot be as fast as the least part of their floors asks for."""
         bounds = [target.most_cycles(self._clock) or ANY for target in self._targets]
         names = ", ".join(chooser.network.name for chooser, target in
                           zip(self._choosers, self._targets, strict=True)
                           if target.fps or target.latency_ms)
+        if not names:
+            return self._none_fast_enough(fronts, times, room)
         options = self._allowed(fronts, times, bounds)
         least = combine(options, room, objective="resources", weights=self._weights, capped=False,
                         shared=self._shared)
@@ -507,6 +512,22 @@ class Decider:
             where=names, reason=f"Each target can be met alone, all of them together cannot. "
             f"{binds}", remedy=f"Lower the targets to {self._common_share(fronts, times, room):.0%}"
             f" of what they are, {more}, or take a larger board."))
+
+    def _none_fast_enough(self, fronts, times, room) -> TooLittle:
+        """What foldings lack that reach the least part of every floor."""
+        slowest = self._slowest(times, [ANY for _ in times], self._floors[-1])
+        options = self._allowed(fronts, times, [most or ANY for most in slowest])
+        least = combine(options, room, objective="resources", weights=self._weights, capped=False)
+        assert least is not None
+        total = sum((each[k].resources for each, k in zip(options, least.picks, strict=True)),
+                    Resources())
+        names = ", ".join(chooser.network.name for chooser in self._choosers)
+        short = self._shortage(total, room, 0.0) or "more of the memory than there is"
+        return TooLittle(Problem(
+            where=names, reason="Together they cannot have their least shares, a hundredth of "
+            f"{FLOOR:.0%} of what each has alone by its weight: they need {short}.",
+            remedy="Allow more, leave one out, or take a larger board."),
+            blocks=total.bram18 - room.bram18)
 
     def _allowed(self, fronts, times, bounds) -> list[list[Option]]:
         """The options that keep to these intervals."""
@@ -528,9 +549,9 @@ class Decider:
         return low
 
 
-def _too_little(kind: str, names: str, amount: int, side: int, allowed: int) -> Problem:
-    """That the smallest foldings do not fit, with what the memory's side takes beside them."""
-    beside = f", the memory side {side}," if side else ","
+def _too_little(kind: str, names: str, amount: int, aside: int, allowed: int) -> Problem:
+    """That the smallest foldings do not fit, with what is set aside for what lies beside them."""
+    beside = f", queues and the memory side {aside}," if aside else ","
     return Problem(where=kind, reason=f"The smallest foldings of {names} need {amount}{beside} "
-                   f"and {allowed} are allowed.", remedy=f"Allow {amount + side} or more, or take "
+                   f"and {allowed} are allowed.", remedy=f"Allow {amount + aside} or more, or take "
                    "a larger board.")

@@ -174,16 +174,22 @@ class _Sides:
         """What engines load, of those that do."""
         return [load for engine in self.engines if (load := _load(engine, self.axi))]
 
-    @property
-    def shortest(self) -> dict[str, Way]:
-        """A way that takes no time, of each stream that comes back."""
-        return {each.name: Way() for ours in self.crossings for each in ours if each.spilled}
-
     def paced(self, paces: Sequence[int], even: Sequence[bool],
               ways: Mapping[str, Way]) -> list[PacedEngine]:
         """Each engine at its pace, as :func:`_paced` makes it."""
-        return at_once(_paced, self.engines, paces, self.crossings, even,
-                       [ways for _ in self.engines])
+        return at_once(self._one, range(len(self.engines)), paces, even, [ways for _ in paces])
+
+    def _one(self, n: int, pace: int, even: bool, ways: Mapping[str, Way]) -> PacedEngine:
+        """Of one engine; the last is kept, as often it is other engines that change."""
+        ours = {each.name: ways[each.name] for each in self.crossings[n] if each.name in ways}
+        asked = pace, even, ours
+        if n not in self._last or self._last[n][0] != asked:
+            self._last[n] = asked, _paced(self.engines[n], pace, self.crossings[n], even, ours)
+        return self._last[n][1]
+
+    @functools.cached_property
+    def _last(self) -> dict[int, tuple[tuple, PacedEngine]]:
+        return {}
 
     def demands(self, paced: Sequence[PacedEngine]) -> list[Demand]:
         """All that is asked of the ports."""
@@ -198,7 +204,7 @@ class _Sides:
 
 def _round_robin(sides: _Sides, paces: Sequence[int]) -> MemoryPlan:
     """The memory side of engines that run as they can."""
-    paced = sides.paced(paces, [False for _ in paces], sides.shortest)
+    paced = sides.paced(paces, [False for _ in paces], {})
     schedule = in_turn(sides.memory, sides.demands(paced))
     return sides.plan(paced, schedule, _under_way(paced, schedule))
 
@@ -206,7 +212,7 @@ def _round_robin(sides: _Sides, paces: Sequence[int]) -> MemoryPlan:
 def _cyclic(sides: _Sides, least: Sequence[int], most: Sequence[int | None],
             even: Sequence[bool]) -> MemoryPlan:
     """The memory side with tables, engines as near to their least paces as ports carry them."""
-    search = _Search(ways=sides.shortest)
+    search = _Search()
     for _ in range(GROWTHS):
         try:
             paced = sides.paced([math.ceil(search.factor * pace) for pace in least], even,
@@ -237,7 +243,7 @@ class _Search:
     Parameters
     ----------
     ways : by stream that comes back
-        How late it may be.
+        How late it may be; those that are not there come at once.
     factor : :class:`float`
         Of all paces.
     patience : :class:`int`
@@ -248,15 +254,15 @@ class _Search:
         The last, of the memory.
     """
 
-    ways: Mapping[str, Way]
+    ways: Mapping[str, Way] = dataclasses.field(default_factory=dict)
     factor: float = 1.0
     patience: int = LATE
     shortenings: int = SHORTENINGS
     refusal: Infeasible | None = None
 
     def allow_for(self, late: _Late) -> None:
-        """Longer intervals, and ways as short as at first: tables that have hardly a slot to spare
-        have long turns.
+        """Longer intervals, and no ways, as at first: tables that have hardly a slot to spare have
+        long turns.
 
         Raises what was late where that has been tried often enough.
         """
@@ -264,7 +270,7 @@ class _Search:
             raise late
         self.patience -= 1
         self.factor *= LESS
-        self.ways = dict.fromkeys(self.ways, Way())
+        self.ways = {}
 
     def slow_down(self, refusal: Infeasible) -> None:
         """Intervals with which ports may carry all."""
@@ -273,13 +279,14 @@ class _Search:
 
     def lengthens(self, found: Mapping[str, Way]) -> bool:
         """Whether ways were taken to be shorter than these, and are now as long."""
-        longer = [name for name, way in found.items() if not self.ways[name].covers(way)]
+        allowed = {name: self.ways.get(name, Way()) for name in found}
+        longer = [name for name, way in found.items() if not allowed[name].covers(way)]
         if not longer:
             return False
         self.refusal = Infeasible(
             demand=", ".join(longer), bound="cycles to the memory and back",
-            asked=sum(found[longer[0]].delays), given=sum(self.ways[longer[0]].delays))
-        self.ways = {name: way.longest(found[name]) for name, way in self.ways.items()}
+            asked=sum(found[longer[0]].delays), given=sum(allowed[longer[0]].delays))
+        self.ways = {name: way.longest(found[name]) for name, way in allowed.items()}
         return True
 
     def thins_out(self, paced: Sequence[PacedEngine], under_way: Sequence[int]) -> bool:
@@ -382,10 +389,10 @@ def _paced(engine: Engine, pace: int, crossings: Sequence[_Crossing], even: bool
                 return found
     if found is None or engine.returning:
         names = ", ".join(name for name, _ in engine.returning)
+        longest = max((math.ceil(sum(way.delays)) for way in ways.values()), default=0)
         raise _Late(Problem(
             where=engine.name, reason=f"{names}: What leaves is wanted back before the memory has "
-            f"surely written and read it, which takes up to "
-            f"{max(math.ceil(sum(way.delays)) for way in ways.values())} cycles and more where "
+            f"surely written and read it, which takes up to {longest} cycles and more where "
             "bursts wait for one another.",
             remedy="Allow more block RAM or bandwidth."))
     return found
@@ -422,7 +429,7 @@ def _held_back(engine: Engine, pace: int, crossings: Sequence[_Crossing],
                                        spreads.get(each.stream, 0)) for each in inputs} | back
         timing = simulate(engine, STILL, offers=offers, kept=[each.source for each in crossings])
         came, back = back, {each.stream: _back(each, each.spilled, timing, ways[each.name])
-                            for each in crossings if each.spilled}
+                            for each in crossings if each.spilled and each.name in ways}
         counted, real = real, {each.stream: timing.transfers.frames(each.source, STILL)[:, 0]
                                for each in inputs}
         held = {name: np.concatenate([first[:1], first[:-1] + pace])
@@ -434,7 +441,7 @@ def _held_back(engine: Engine, pace: int, crossings: Sequence[_Crossing],
             break
         begins = held
     assert timing is not None
-    if engine.returning:
+    if back:
         ample = simulate(engine, STILL, offers={each.stream: offers[each.stream]
                                                 for each in inputs}, kept=())
         if not np.array_equal(ample.ends, timing.ends):
