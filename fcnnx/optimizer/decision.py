@@ -524,8 +524,8 @@ class Decider:
         names = ", ".join(chooser.network.name for chooser in self._choosers)
         short = self._shortage(total, room, 0.0) or "more of the memory than there is"
         return TooLittle(Problem(
-            where=names, reason="Together they cannot have their least shares, a hundredth of "
-            f"{FLOOR:.0%} of what each has alone by its weight: they need {short}.",
+            where=names, reason="Together they cannot even have "
+            f"{PARTS_OF_FLOOR[-1] * FLOOR:.1%} of their weights' shares: they need {short}.",
             remedy="Allow more, leave one out, or take a larger board."),
             blocks=total.bram18 - room.bram18)
 

@@ -16,7 +16,7 @@ from fcnnx.optimizer.bounds import FLOOR, SURPLUS, Infeasible, Traffic, least_pa
 from fcnnx.optimizer.candidates import Room
 from fcnnx.optimizer.candidates import streamed as streamed_foldings
 from fcnnx.optimizer.choice import Chooser
-from fcnnx.optimizer.decision import LEAST_WORDS, Decider
+from fcnnx.optimizer.decision import LEAST_WORDS, Decider, TooLittle
 from fcnnx.optimizer.fifos import size_queues
 from fcnnx.optimizer.folding import build_engine
 from fcnnx.optimizer.memory import BEYOND, FEW_UNDER_WAY, USABLE
@@ -148,6 +148,18 @@ def test_words_that_are_short_are_told():
         decide([autoencoder("b")], 0.5, targets=("b=3000fps",))
     with pytest.raises(TargetMissed, match=r"a, b: Each target can be met alone.*GB/s of the 0\.9"):
         decide(networks, 1.0, targets=("a=3000fps", "b=3000fps"), budget=budget)
+
+
+def test_networks_without_targets_are_told_what_is_short(monkeypatch):
+    """As if nothing less than the floor would do."""
+    networks, budget = [dscnn("a"), autoencoder("b")], Resources(dsp=220, lut=18_500, ff=90_000,
+                                                                 bram18=44)
+    _, made = decide(networks, 1.0, budget=budget)
+    assert made.selections[0].interval > 4 * made.alone[0]
+    monkeypatch.setattr("fcnnx.optimizer.decision.PARTS_OF_FLOOR", (1.0,))
+    with pytest.raises(TooLittle, match=r"^a, b: Together they cannot even have 50\.0% of .*"
+                                        r"they need \d+ \w+ of \d+ \(\d+ too many\)"):
+        decide(networks, 1.0, budget=budget)
 
 
 def options(seed, count=30):
