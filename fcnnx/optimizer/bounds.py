@@ -86,15 +86,14 @@ class Traffic:
 
 
 def least_pace(traffics: Sequence[Traffic], words_per_cycle: float,
-               objective: str = "throughput") -> tuple[int, ...]:
+               objective: str = "throughput", part: float = PARTS_OF_FLOOR[1]) -> tuple[int, ...]:
     """The intervals of networks that share a memory, as short as the objective likes them.
 
     A network's progress is its interval alone by its interval here. With ``throughput`` the
     weighted sum of progress is largest, and each network has half its weight's share of progress
-    at least; where that cannot be, what a network lacks of it counts twice, and each has a tenth
-    of it, or a hundredth. With ``fairness`` the least progress by weight is largest; with
-    ``resources`` all are slowed down alike, as far as targets allow. Exact but for the rounding to
-    whole cycles.
+    at least; where that cannot be, what a network lacks of it counts twice, and a part of it is
+    what each has. With ``fairness`` the least progress by weight is largest; with ``resources`` all
+    are slowed down alike, as far as targets allow. Exact but for the rounding to whole cycles.
 
     Parameters
     ----------
@@ -102,6 +101,8 @@ def least_pace(traffics: Sequence[Traffic], words_per_cycle: float,
     words_per_cycle : :class:`float`
         That all may take together: :attr:`fcnnx.memory.MemoryTiming.derated`, or a share of it.
     objective : :class:`str`
+    part : :class:`float`
+        Of the floor, for networks that cannot all reach it.
 
     Raises
     ------
@@ -115,10 +116,10 @@ def least_pace(traffics: Sequence[Traffic], words_per_cycle: float,
     floor = np.zeros(len(words))
     if objective == "throughput":
         floor = np.array([FLOOR * one.weight / total / one.reference for one in traffics])
-        lowered = [np.maximum(slowest, np.minimum(fastest, part * floor))
-                   for part in PARTS_OF_FLOOR]
-        slowest = next((each for each in lowered
-                        if float(words @ each) <= words_per_cycle * (1 + ROUNDING)), lowered[-1])
+        kept, lowered = (np.maximum(slowest, np.minimum(fastest, share * floor))
+                         for share in (1.0, part))
+        short = float(words @ kept) > words_per_cycle * (1 + ROUNDING)
+        slowest = lowered if short else kept
     for one, least, most in zip(traffics, slowest, fastest, strict=True):
         if least > most * (1 + ROUNDING):
             raise Infeasible(demand=one.network, bound="cycles per frame", asked=one.interval,

@@ -86,6 +86,16 @@ class _Measured:
     latency: int
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class _Combined:
+    """Points of the networks' fronts that fit together, the part of every floor that they keep, and
+    by how much others may be better."""
+
+    selections: Sequence[Selection]
+    part: float
+    gap: float
+
+
 class Decider:
     """Decides for some networks on one device.
 
@@ -111,6 +121,7 @@ class Decider:
         self._times: tuple[int, ...] = ()
         # Of each network, from one decision to the next.
         self._known: list[list[Selection]] = [[] for _ in choosers]
+        self._part = PARTS_OF_FLOOR[1]  # of the floors, that what is tried may fall to
         self._memory = choosers[0].memory
         self._shared = policy == "joint"
         # As schedules count: with a surplus.
@@ -233,22 +244,24 @@ class Decider:
         bounds = [target.most_cycles(self._clock) or ANY for target in self._targets]
         fronts = at_once(self._front, range(len(alone)), alone, [room for _ in alone])
         self._progress("Combining the networks")
-        warnings: tuple[str, ...] = ()
         for _ in range(TIGHTENINGS):
-            found, warnings = self._combine(fronts, times, bounds, room, shared=self._shared)
+            found = self._combine(fronts, times, bounds, room, shared=self._shared)
             if found is None:
                 raise self._missed_together(fronts, times, room)
-            picked, gap = found
-            selections = self._held(self._alternatives(fronts, picked, times, bounds, room), times,
-                                    bounds)
+            self._part = min(found.part, PARTS_OF_FLOOR[1])
+            warnings = () if found.part == PARTS_OF_FLOOR[0] else (
+                f"No split of the device gives every network {FLOOR:.0%} of its weight's share: "
+                "what one lacks of it has counted twice.",)
+            selections = self._held(self._alternatives(fronts, found.selections, times, bounds,
+                                                       room), times, bounds)
             tightened = [self._tightened(n, selection, bounds[n])
                          for n, selection in enumerate(selections)]
             if tightened == bounds:
                 return Decision(selections=self._polished(selections, bounds, room),
-                                alone=tuple(times), gap=gap, warnings=warnings)
+                                alone=tuple(times), gap=found.gap, warnings=warnings)
             improved = self._improved(selections, tightened, bounds, room)
             if improved is not None:
-                return Decision(selections=improved, alone=tuple(times), gap=gap,
+                return Decision(selections=improved, alone=tuple(times), gap=found.gap,
                                 warnings=warnings)
             bounds = tightened
         raise self._missed_together(fronts, times, room)
@@ -273,8 +286,8 @@ class Decider:
         if self._words is None or not self._shared or self._objective == "resources":
             return [picked]
         def unshared() -> Sequence[Selection] | None:
-            found, _ = self._combine(fronts, times, bounds, room, shared=False)
-            return found[0] if found else None
+            found = self._combine(fronts, times, bounds, room, shared=False)
+            return found.selections if found else None
 
         tries = [lambda: self._traded(picked, times, bounds, room), unshared]
         return [each for each in at_once(lambda take: take(), tries) if each is not None]
@@ -308,7 +321,7 @@ class Decider:
         """
         assert self._words is not None
         made, best = list(picked), self._held_worth(picked, times, bounds)
-        longest = [most or ANY for most in self._slowest(times, bounds, self._floors[:2][-1])]
+        longest = [most or ANY for most in self._slowest(times, bounds, self._part)]
         for _ in range(TRADES):
             before = best
             for n, chooser in enumerate(self._choosers):
@@ -394,37 +407,32 @@ class Decider:
                        int(selection.interval * max(ratio, LATENCY_STEP)))
         return bound
 
-    def _combine(self, fronts, times, bounds, room, *, shared: bool):
-        """Selections and gap, or None; and warnings: each network has its floor if all can, else
-        what one lacks counts once more."""
-        floors = self._floors
-        for floor in floors:
-            slowest = self._slowest(times, bounds, floor)
+    def _combine(self, fronts, times, bounds, room, *, shared: bool) -> "_Combined | None":
+        """Each network has its floor if all can; else what one lacks counts once more."""
+        for part in self._parts:
+            slowest = self._slowest(times, bounds, part)
             kept = [[each for each in selections if each.interval <= (most or bound)]
                     for selections, most, bound in zip(fronts, slowest, bounds, strict=True)]
             options = [self._options(chooser, each, time, most) for chooser, each, time, most
                        in zip(self._choosers, kept, times, slowest, strict=True)]
             found = combine(options, room, objective=self._objective, weights=self._weights,
-                            shared=shared, floor=0.0 if floor == floors[0] else FLOOR)
+                            shared=shared, floor=0.0 if part == self._parts[0] else FLOOR)
             if found is not None:
-                warnings = () if floor == floors[0] else (
-                    f"No split of the device gives every network {FLOOR:.0%} of its weight's "
-                    "share: what one lacks of it has counted twice.",)
-                picked = [each[k] for each, k in zip(kept, found.picks, strict=True)]
-                return (picked, found.gap), warnings
-        return None, ()
+                return _Combined(selections=[each[k] for each, k in
+                                             zip(kept, found.picks, strict=True)],
+                                 gap=found.gap, part=part)
+        return None
 
     @property
-    def _floors(self) -> tuple[float, ...]:
-        """Of its weight's share, what each network has at least: the first where all can."""
-        if self._objective != "throughput":
-            return (0.0,)
-        return tuple(part * FLOOR for part in PARTS_OF_FLOOR)
+    def _parts(self) -> tuple[float, ...]:
+        """Of its floor, what each network has at least: the first where all can."""
+        return PARTS_OF_FLOOR if self._objective == "throughput" else PARTS_OF_FLOOR[:1]
 
-    def _slowest(self, times: Sequence[int], bounds: Sequence[int], floor: float) -> list[int]:
-        """The longest interval that each network may have, or to which its frames may be held
-        apart; 0 for any."""
+    def _slowest(self, times: Sequence[int], bounds: Sequence[int], part: float) -> list[int]:
+        """The longest interval that each network may have for a part of its floor, or to which its
+        frames may be held apart; 0 for any."""
         total = sum(self._weights)
+        floor = part * FLOOR if self._objective == "throughput" else 0.0
         longest = [math.floor(time * total / weight / floor) if floor else ANY
                    for time, weight in zip(times, self._weights, strict=True)]
         return [least if least < ANY else 0 for least in map(min, longest, bounds)]
@@ -439,7 +447,7 @@ class Decider:
                             most_interval=max(bound, each.interval) if bound < ANY else None)
                     for chooser, each, time, weight, bound
                     in zip(self._choosers, selections, times, self._weights, bounds, strict=True)]
-        paces = least_pace(traffics, self._memory.derated * USABLE, self._objective)
+        paces = least_pace(traffics, self._memory.derated * USABLE, self._objective, self._part)
         return tuple(dataclasses.replace(each, interval=pace)
                      for each, pace in zip(selections, paces, strict=True))
 
@@ -515,7 +523,7 @@ class Decider:
 
     def _none_fast_enough(self, fronts, times, room) -> TooLittle:
         """What foldings lack that reach the least part of every floor."""
-        slowest = self._slowest(times, [ANY for _ in times], self._floors[-1])
+        slowest = self._slowest(times, [ANY for _ in times], self._parts[-1])
         options = self._allowed(fronts, times, [most or ANY for most in slowest])
         least = combine(options, room, objective="resources", weights=self._weights, capped=False)
         assert least is not None

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 
@@ -183,17 +184,29 @@ class _Sides:
         """Of one engine; the last is kept, as often it is other engines that change."""
         ours = {each.name: ways[each.name] for each in self.crossings[n] if each.name in ways}
         asked = pace, even, ours
-        if n not in self._last or self._last[n][0] != asked:
-            self._last[n] = asked, _paced(self.engines[n], pace, self.crossings[n], even, ours)
-        return self._last[n][1]
-
-    @functools.cached_property
-    def _last(self) -> dict[int, tuple[tuple, PacedEngine]]:
-        return {}
+        if n not in self._kept_paces or self._kept_paces[n][0] != asked:
+            paced = _paced(self.engines[n], pace, self.crossings[n], even, ours)
+            self._kept_paces[n] = asked, paced
+        return self._kept_paces[n][1]
 
     def demands(self, paced: Sequence[PacedEngine]) -> list[Demand]:
         """All that is asked of the ports."""
-        return [*_demands(paced, self.crossings, self.axi), *self.loads]
+        each = at_once(self._asked, range(len(paced)), paced)
+        return [*itertools.chain.from_iterable(each), *self.loads]
+
+    def _asked(self, n: int, paced: PacedEngine) -> list[Demand]:
+        """By one engine; kept likewise."""
+        if n not in self._kept_demands or self._kept_demands[n][0] is not paced:
+            self._kept_demands[n] = paced, _demands(paced, self.crossings[n], self.axi)
+        return self._kept_demands[n][1]
+
+    @functools.cached_property
+    def _kept_paces(self) -> dict[int, tuple[tuple, PacedEngine]]:
+        return {}
+
+    @functools.cached_property
+    def _kept_demands(self) -> dict[int, tuple[PacedEngine, list[Demand]]]:
+        return {}
 
     def plan(self, paced: Sequence[PacedEngine], schedule: Schedule,
              under_way: Sequence[int]) -> MemoryPlan:
@@ -424,10 +437,13 @@ def _held_back(engine: Engine, pace: int, crossings: Sequence[_Crossing],
     begins = {each.stream: filled + np.arange(STILL) * pace for each in inputs}
     real, timing = begins, None
     back: dict[str, np.ndarray] = {}
+    free: tuple[dict[str, np.ndarray], EngineTiming] | None = None
     for _ in range(PACINGS + RETURNS * len(engine.returning)):
         offers = {each.stream: _offers(each, begins[each.stream], real[each.stream],
-                                       spreads.get(each.stream, 0)) for each in inputs} | back
-        timing = simulate(engine, STILL, offers=offers, kept=[each.source for each in crossings])
+                                       spreads.get(each.stream, 0)) for each in inputs}
+        timing = simulate(engine, STILL, offers=offers | back,
+                          kept=[each.source for each in crossings])
+        free = free or (offers, timing)  # the first, for which nothing comes back late
         came, back = back, {each.stream: _back(each, each.spilled, timing, ways[each.name])
                             for each in crossings if each.spilled and each.name in ways}
         counted, real = real, {each.stream: timing.transfers.frames(each.source, STILL)[:, 0]
@@ -442,8 +458,9 @@ def _held_back(engine: Engine, pace: int, crossings: Sequence[_Crossing],
         begins = held
     assert timing is not None
     if back:
-        ample = simulate(engine, STILL, offers={each.stream: offers[each.stream]
-                                                for each in inputs}, kept=())
+        assert free is not None
+        same = all(np.array_equal(cycles, free[0][name]) for name, cycles in offers.items())
+        ample = free[1] if same else simulate(engine, STILL, offers=offers, kept=())
         if not np.array_equal(ample.ends, timing.ends):
             return None
     first = min(int(cycles[0]) for cycles in real.values())
@@ -477,15 +494,14 @@ def _offers(each: _Crossing, begins: np.ndarray, real: np.ndarray, spread: int) 
     return offered.ravel()
 
 
-def _demands(paced: Sequence[PacedEngine], crossings: Sequence[Sequence[_Crossing]],
-             axi: Axi) -> list[Demand]:
-    return [engine_demand(_transfers(one, each), one.timing.interval_cycles, name=each.name,
+def _demands(paced: PacedEngine, crossings: Sequence[_Crossing], axi: Axi) -> list[Demand]:
+    """What an engine asks of the ports, for each of its streams."""
+    return [engine_demand(_transfers(paced, each), paced.timing.interval_cycles, name=each.name,
                           network=each.engine, direction=each.direction,
                           longest_burst=axi.longest_burst,
                           beats_per_word=each.packing.beats_per_word,
                           words_per_beat=each.packing.words_per_beat,
-                          stripes=each.kind not in SPILLED)
-            for one, ours in zip(paced, crossings, strict=True) for each in ours]
+                          stripes=each.kind not in SPILLED) for each in crossings]
 
 
 def _transfers(paced: PacedEngine, each: _Crossing) -> np.ndarray:
