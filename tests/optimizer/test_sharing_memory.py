@@ -156,7 +156,7 @@ def test_networks_without_targets_are_told_what_is_short(monkeypatch):
                                                                  bram18=44)
     _, made = decide(networks, 1.0, budget=budget)
     assert made.selections[0].interval > 4 * made.alone[0]
-    monkeypatch.setattr("fcnnx.optimizer.decision.PARTS_OF_FLOOR", (1.0,))
+    monkeypatch.setattr("fcnnx.optimizer.decision.PARTS_OF_FLOOR", (1.0, 1.0))
     with pytest.raises(TooLittle, match=r"^a, b: Together they cannot even have 50\.0% of .*"
                                         r"they need \d+ \w+ of \d+ \(\d+ too many\)"):
         decide(networks, 1.0, budget=budget)
