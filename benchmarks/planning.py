@@ -62,9 +62,13 @@ class Planning:
 
 
 def plannings() -> list[Planning]:
-    """Three as wide as they fit: those twice as wide take more memory than most machines have while
-    queues are sized; and one that is twice as wide."""
+    """Three of a quarter of the width; and larger ones, which take longer or fill the board: one of
+    half the width, three of it, and one of the whole width."""
     return [Planning(name="planning_resnet50", topology="resnet50", narrower=4, board="zcu102",
                      count=3),
             Planning(name="planning_resnet50_half", topology="resnet50", narrower=2,
+                     board="zcu102", count=1),
+            Planning(name="planning_resnet50_halves", topology="resnet50", narrower=2,
+                     board="zcu102", count=3),
+            Planning(name="planning_resnet50_whole", topology="resnet50", narrower=1,
                      board="zcu102", count=1)]
