@@ -103,6 +103,19 @@ def test_offers_that_keep_their_pace_are_not_solved_frame_by_frame():
     assert (np.diff(ends) == own.interval_cycles).all()
 
 
+def test_one_frame_stands_for_those_that_go_on_as_it_does():
+    engine, frames = ENGINES["residual that binds"], 12
+    beats = engine.inputs[0][1].beats
+    offers = (np.arange(frames)[:, None] * 300 + np.arange(beats)).ravel()
+    transfers = simulate(engine, frames, offers={"x": offers}).transfers
+    for source in transfers:
+        whole, some = transfers[source].reshape(frames, -1), transfers.frames(source)
+        assert len(some) < frames
+        assert whole[:len(some)].tolist() == some.tolist()
+        assert (np.diff(whole[len(some) - 2:], axis=0) == 300).all()
+        assert transfers.frames(source, 2).tolist() == whole[:2].tolist()
+
+
 def test_times_of_more_than_32_bits():
     """The same, billions of cycles later."""
     engine, late = ENGINES["windows"], 1 << 33

@@ -193,6 +193,26 @@ def test_engine_does_what_is_predicted(kind):
         assert cycles == predicted[source].tolist()
 
 
+@pytest.mark.parametrize("pace", [0, 90])
+def test_groups_that_are_always_offered_cross_as_their_beats_do(pace):
+    """A group is one event then; it is as if each of its beats were."""
+    net, frames = engine(), 4
+    stages = [dataclasses.replace(stage, operator=dataclasses.replace(stage.operator, pace=pace))
+              if stage.name == "first" else stage for stage in net.stages]
+    net = dataclasses.replace(net, stages=tuple(stages))
+    always, beats = Solver(net, frames=frames), Solver(net, frames=frames, offers={
+        name: np.zeros(frames * shape.beats) for name, shape in net.inputs if name != "x"})
+    assert len(always._rows._times) < len(beats._rows._times)
+    for solver in (always, beats):
+        for _ in range(frames):
+            solver.solve_frame()
+    found, expected = always.result().transfers, beats.result().transfers
+    assert list(found) == list(expected)
+    for source in found:
+        assert found[source].tolist() == expected[source].tolist(), str(source)
+    assert always.latency == beats.latency
+
+
 @pytest.mark.parametrize(("change", "message"), [
     ({"rows": 3}, "Rows must be 1, or even and at most the 8 output channels, not 3"),
     *(({"tile": pixels}, "Tile must be rows that divide the 4 of 4 pixels, or divide a row where "
