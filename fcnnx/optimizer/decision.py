@@ -122,6 +122,7 @@ class Decider:
         # Of each network, from one decision to the next.
         self._known: list[list[Selection]] = [[] for _ in choosers]
         self._part = PARTS_OF_FLOOR[1]  # of the floors, that what is tried may fall to
+        self._beside = Resources(), Resources()  # what is allowed, and what is set aside of it
         self._memory = choosers[0].memory
         self._shared = policy == "joint"
         # As schedules count: with a surplus.
@@ -152,7 +153,12 @@ class Decider:
         times = self._times
         if single and self._objective != "resources":
             return Decision(selections=tuple(alone), alone=times, gap=0.0)
+        self._beside = budget, aside
         return self._share(alone, times, room)
+
+    def lowers_latency(self, n: int) -> bool:
+        """Whether single stages of a network may be faster than its interval asks for."""
+        return len(self._choosers) == 1 or bool(self._targets[n].latency_ms)
 
     def worth(self, progress: Sequence[float]) -> tuple[float, float]:
         """What the objective makes of each network's progress, the greater the better: whether
@@ -194,11 +200,23 @@ class Decider:
                     Resources())
         if total.fits(room):
             return
-        names = ", ".join(chooser.network.name for chooser in self._choosers)
-        raise TooLittle(*(_too_little(kind, names, amount, getattr(aside, kind),
-                                      getattr(budget, kind))
-                          for kind, amount in total.items() if amount > getattr(room, kind)),
+        raise TooLittle(*self._lacking("The smallest foldings of", total, room, budget, aside),
                         blocks=total.bram18 - room.bram18)
+
+    def _lacking(self, what: str, total: Resources, room: Resources, budget: Resources,
+                 aside: Resources) -> list[Problem]:
+        """That something of all networks takes more than there is room for, with what is set aside
+        for what lies beside them."""
+        names = ", ".join(chooser.network.name for chooser in self._choosers)
+        found = []
+        for kind, amount in total.items():
+            beyond, allowed = getattr(aside, kind), getattr(budget, kind)
+            if amount > getattr(room, kind):
+                beside = f", queues and the memory side {beyond}," if beyond else ","
+                found.append(Problem(
+                    where=kind, reason=f"{what} {names} need {amount}{beside} and {allowed} are "
+                    "allowed.", remedy=f"Allow {amount + beyond} or more, or take a larger board."))
+        return found
 
     def _alone(self, n: int, room: Resources) -> Selection:
         """The network's fastest foldings where all is its own."""
@@ -407,7 +425,7 @@ class Decider:
                        int(selection.interval * max(ratio, LATENCY_STEP)))
         return bound
 
-    def _combine(self, fronts, times, bounds, room, *, shared: bool) -> "_Combined | None":
+    def _combine(self, fronts, times, bounds, room, *, shared: bool) -> _Combined | None:
         """Each network has its floor if all can; else what one lacks counts once more."""
         for part in self._parts:
             slowest = self._slowest(times, bounds, part)
@@ -430,12 +448,13 @@ class Decider:
 
     def _slowest(self, times: Sequence[int], bounds: Sequence[int], part: float) -> list[int]:
         """The longest interval that each network may have for a part of its floor, or to which its
-        frames may be held apart; 0 for any."""
+        frames may be held apart; 0 where nothing says so."""
         total = sum(self._weights)
         floor = part * FLOOR if self._objective == "throughput" else 0.0
         longest = [math.floor(time * total / weight / floor) if floor else ANY
                    for time, weight in zip(times, self._weights, strict=True)]
-        return [least if least < ANY else 0 for least in map(min, longest, bounds)]
+        anything = ANY if self._objective == "resources" else 0
+        return [least if least < ANY else anything for least in map(min, longest, bounds)]
 
     def _paced(self, selections: Sequence[Selection], times: Sequence[int],
                bounds: Sequence[int]) -> tuple[Selection, ...]:
@@ -503,8 +522,6 @@ class Decider:
         names = ", ".join(chooser.network.name for chooser, target in
                           zip(self._choosers, self._targets, strict=True)
                           if target.fps or target.latency_ms)
-        if not names:
-            return self._none_fast_enough(fronts, times, room)
         options = self._allowed(fronts, times, bounds)
         least = combine(options, room, objective="resources", weights=self._weights, capped=False,
                         shared=self._shared)
@@ -513,6 +530,8 @@ class Decider:
         demand = sum((each.resources for each in picked), Resources())
         short = self._shortage(demand, room, sum(each.least_rate for each in picked)
                                if self._shared else 0.0)
+        if not short and not any(target.latency_ms for target in self._targets):
+            return self._none_fast_enough(fronts, times, bounds, room)
         binds = (f"They need {short}." if short
                  else "Latencies bind: intervals that reach them do not fit together.")
         more = "allow more bandwidth" if short and demand.fits(room) else "allow more"
@@ -521,20 +540,20 @@ class Decider:
             f"{binds}", remedy=f"Lower the targets to {self._common_share(fronts, times, room):.0%}"
             f" of what they are, {more}, or take a larger board."))
 
-    def _none_fast_enough(self, fronts, times, room) -> TooLittle:
-        """What foldings lack that reach the least part of every floor."""
-        slowest = self._slowest(times, [ANY for _ in times], self._parts[-1])
+    def _none_fast_enough(self, fronts, times, bounds, room) -> TooLittle:
+        """What foldings lack that reach the least part of every floor, and the targets."""
+        part = self._parts[-1]
+        slowest = self._slowest(times, bounds, part)
         options = self._allowed(fronts, times, [most or ANY for most in slowest])
         least = combine(options, room, objective="resources", weights=self._weights, capped=False)
-        assert least is not None
-        total = sum((each[k].resources for each, k in zip(options, least.picks, strict=True)),
+        picks = least.picks if least else ()
+        total = sum((each[k].resources for each, k in zip(options, picks, strict=False)),
                     Resources())
-        names = ", ".join(chooser.network.name for chooser in self._choosers)
-        short = self._shortage(total, room, 0.0) or "more of the memory than there is"
-        return TooLittle(Problem(
-            where=names, reason="Together they cannot even have "
-            f"{PARTS_OF_FLOOR[-1] * FLOOR:.1%} of their weights' shares: they need {short}.",
-            remedy="Allow more, leave one out, or take a larger board."),
+        lacking = self._lacking(f"With {part * FLOOR:.1%} of their weights' shares,", total, room,
+                                *self._beside)
+        return TooLittle(*(lacking or [Problem(
+            where="networks", reason=f"Together they cannot even have {part * FLOOR:.1%} of their "
+            "weights' shares.", remedy="Allow more, or leave one out.")]),
             blocks=total.bram18 - room.bram18)
 
     def _allowed(self, fronts, times, bounds) -> list[list[Option]]:
@@ -555,11 +574,3 @@ class Decider:
                             weights=self._weights, shared=self._shared)
             low, high = (low, share) if found is None else (share, high)
         return low
-
-
-def _too_little(kind: str, names: str, amount: int, aside: int, allowed: int) -> Problem:
-    """That the smallest foldings do not fit, with what is set aside for what lies beside them."""
-    beside = f", queues and the memory side {aside}," if aside else ","
-    return Problem(where=kind, reason=f"The smallest foldings of {names} need {amount}{beside} "
-                   f"and {allowed} are allowed.", remedy=f"Allow {amount + aside} or more, or take "
-                   "a larger board.")

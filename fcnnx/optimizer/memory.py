@@ -169,6 +169,10 @@ class _Sides:
     crossings: Sequence[Sequence[_Crossing]]
     memory: MemoryTiming
     axi: Axi
+    _kept_paces: dict[int, tuple[tuple, PacedEngine]] = dataclasses.field(
+        default_factory=dict, init=False)
+    _kept_demands: dict[int, tuple[PacedEngine, list[Demand]]] = dataclasses.field(
+        default_factory=dict, init=False)
 
     @functools.cached_property
     def loads(self) -> list[Demand]:
@@ -200,14 +204,6 @@ class _Sides:
             self._kept_demands[n] = paced, _demands(paced, self.crossings[n], self.axi)
         return self._kept_demands[n][1]
 
-    @functools.cached_property
-    def _kept_paces(self) -> dict[int, tuple[tuple, PacedEngine]]:
-        return {}
-
-    @functools.cached_property
-    def _kept_demands(self) -> dict[int, tuple[PacedEngine, list[Demand]]]:
-        return {}
-
     def plan(self, paced: Sequence[PacedEngine], schedule: Schedule,
              under_way: Sequence[int]) -> MemoryPlan:
         """The memory side that a schedule makes, with so many frames of each network under way."""
@@ -216,8 +212,10 @@ class _Sides:
 
 
 def _round_robin(sides: _Sides, paces: Sequence[int]) -> MemoryPlan:
-    """The memory side of engines that run as they can."""
-    paced = sides.paced(paces, [False for _ in paces], {})
+    """The memory side of engines that run as they can; what comes back does so no sooner than it
+    has left, and nothing is proven of it."""
+    at_once_back = {each.name: Way() for ours in sides.crossings for each in ours if each.spilled}
+    paced = sides.paced(paces, [False for _ in paces], at_once_back)
     schedule = in_turn(sides.memory, sides.demands(paced))
     return sides.plan(paced, schedule, _under_way(paced, schedule))
 
@@ -437,13 +435,13 @@ def _held_back(engine: Engine, pace: int, crossings: Sequence[_Crossing],
     begins = {each.stream: filled + np.arange(STILL) * pace for each in inputs}
     real, timing = begins, None
     back: dict[str, np.ndarray] = {}
-    free: tuple[dict[str, np.ndarray], EngineTiming] | None = None
+    unhindered: tuple[dict[str, np.ndarray], EngineTiming] | None = None
     for _ in range(PACINGS + RETURNS * len(engine.returning)):
         offers = {each.stream: _offers(each, begins[each.stream], real[each.stream],
                                        spreads.get(each.stream, 0)) for each in inputs}
         timing = simulate(engine, STILL, offers=offers | back,
                           kept=[each.source for each in crossings])
-        free = free or (offers, timing)  # the first, for which nothing comes back late
+        unhindered = unhindered or (offers, timing)  # nothing comes back late at first
         came, back = back, {each.stream: _back(each, each.spilled, timing, ways[each.name])
                             for each in crossings if each.spilled and each.name in ways}
         counted, real = real, {each.stream: timing.transfers.frames(each.source, STILL)[:, 0]
@@ -458,10 +456,11 @@ def _held_back(engine: Engine, pace: int, crossings: Sequence[_Crossing],
         begins = held
     assert timing is not None
     if back:
-        assert free is not None
-        same = all(np.array_equal(cycles, free[0][name]) for name, cycles in offers.items())
-        ample = free[1] if same else simulate(engine, STILL, offers=offers, kept=())
-        if not np.array_equal(ample.ends, timing.ends):
+        assert unhindered is not None
+        before, free = unhindered
+        if not all(np.array_equal(cycles, before[name]) for name, cycles in offers.items()):
+            free = simulate(engine, STILL, offers=offers, kept=())
+        if not np.array_equal(free.ends, timing.ends):
             return None
     first = min(int(cycles[0]) for cycles in real.values())
     return PacedEngine(engine=engine, pace=pace, spreads=spreads, first=first,

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fcnnx.errors import BadInput, Problem
 from fcnnx.hdl.device import KINDS, Resources
 
 from .bounds import SHORTFALL
@@ -27,12 +28,13 @@ HELD, FINE = 100, 1.005  # how far frames are held apart at the most, and the st
 NODES = 5000  # of the solver's search: no clock decides
 
 
-class Undecided(Exception):
+class Undecided(BadInput):
     """The solver's effort did not tell whether anything fits."""
 
     def __init__(self) -> None:
-        super().__init__("Whether the networks fit together could not be told with the effort "
-                         "that is allowed")
+        super().__init__(Problem(
+            where="targets", reason="Whether the networks fit together could not be told with the "
+            "effort that is allowed.", remedy="State fewer targets, or plan fewer networks."))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -179,9 +181,11 @@ def _fairest(options, budget, weights, shared) -> Combination | None:
 
 
 def _held(option: Option, *, share: float) -> Option:
-    """The option where no more than this progress is asked for."""
-    return dataclasses.replace(
-        option, slowest=max(option.interval, int(option.interval * option.progress / share)))
+    """The option where no more than this progress is asked for, nor less than before."""
+    longest = int(option.interval * option.progress / share)
+    if option.slowest:
+        longest = min(longest, option.slowest)
+    return dataclasses.replace(option, slowest=max(option.interval, longest))
 
 
 def _combine(options, budget, objective, weights, capped, shared,

@@ -36,6 +36,8 @@ __all__ = ["check_io", "plan"]
 BRAM18_BITS = 18 * 1024
 LEAST_SPILLED = 2 * BRAM18_BITS  # of a queue: of less, its way through memory takes as much
 ATTEMPTS = 6  # until queues at joins, sized last, fit as well
+NEARLY = 0.005  # of the budget, that is mended where it is too much
+STEPS = 4  # between what is set aside and what would have done
 CROWDED = 0.85  # of a device's look-up tables: the rest is what routers ask for
 IOS = ("stream", "dram")
 ADDRESS_WIDTH = 32  # the memory that boards have below 4 GiB is what is used
@@ -263,7 +265,7 @@ class _Attempts:
                  planned: _MemoryPlanner | None, progress: Progress, guess: Resources):
         self._decider, self._choosers, self._budget = decider, choosers, budget
         self._planned, self._progress = planned, progress
-        self._uncounted = guess  # by the last attempt
+        self._uncounted = self._aside = guess  # by the last attempt, and for it
         self._most = guess  # of each kind, by any attempt since queues were moved
         self._spared = Resources()  # besides, where counting better was not enough
 
@@ -275,42 +277,44 @@ class _Attempts:
         Raises as :func:`_decide`.
         """
         self._most, self._spared = self._uncounted, Resources()
-        for left in reversed(range(ATTEMPTS)):
-            first = left == ATTEMPTS - 1
-            made = self._made(self._decision())
+        for attempt in range(ATTEMPTS):
+            made = self._trimmed(self._made(self._decision()))
             fits = made.resources.fits(self._budget)
-            if fits and (first or any(is_large(done.engine) for done in made.networks)):
+            if fits and (not attempt or any(is_large(done.engine) for done in made.networks)):
                 return made
             self._learn(made)
             if fits:
-                return self._once_more(made) if left else made
-            if not first:
+                return self._with_less_aside(made)
+            if attempt:
                 self._spared += _less(made.resources, self._budget)
         raise TooLittle(*_over(made.resources, self._budget),
                         blocks=made.resources.bram18 - self._budget.bram18)
 
-    def _once_more(self, made: _Decided) -> _Decided:
-        """The better of what fits and what is decided after it, as less may have been left for it
-        than there is."""
-        try:
-            other = self._made(self._within(self._uncounted))
-        except TooLittle:
-            return made
-        if other.resources.fits(self._budget) and self._worth(other) > self._worth(made):
-            return other
+    def _with_less_aside(self, made: _Decided) -> _Decided:
+        """What fits; or something better with less set aside, as less may have been left for it
+        than there is: as much as it needs, or in steps as much as it had, until something fits."""
+        for step in range(STEPS):
+            aside = Resources(**{kind: least + step * max(0, getattr(self._aside, kind) - least)
+                                 // STEPS for kind, least in self._uncounted.items()})
+            try:
+                other = self._trimmed(self._made(self._within(aside)))
+            except BadInput:
+                break
+            if other.resources.fits(self._budget):
+                return max(made, other, key=self._worth)
         return made
 
     def _decision(self) -> Decision:
         """With what is known set aside; where that is too much, with the most of each kind: fast
         networks may have asked for much of the memory side, slow ones for queues."""
-        aside = self._uncounted + self._spared
+        self._aside = self._uncounted + self._spared
         try:
-            return self._within(aside)
+            return self._within(self._aside)
         except TooLittle:
-            if aside == self._most:
+            if self._aside == self._most:
                 raise
-        self._spared = Resources()
-        return self._within(self._most)
+        self._spared, self._aside = Resources(), self._most
+        return self._within(self._aside)
 
     def _within(self, aside: Resources) -> Decision:
         """What is decided with so much set aside."""
@@ -330,6 +334,29 @@ class _Attempts:
                     for paced in memory.engines]
         side = memory.system.resources([each.engine for each in finished], device)
         return _Decided(decision=decision, networks=finished, memory=memory, side=side)
+
+    def _trimmed(self, made: _Decided) -> _Decided:
+        """What is by little too much with one network's stages folded otherwise, no slower, so that
+        all fits; the same where none can be, or their latencies count."""
+        over = _less(made.resources, self._budget).share(self._budget)
+        if not 0 < over <= NEARLY:
+            return made
+        for n, (chooser, selection) in enumerate(zip(self._choosers, made.decision.selections,
+                                                     strict=True)):
+            if self._decider.lowers_latency(n):
+                continue
+            counted = chooser.counted(selection)
+            room = _less(counted.resources + self._budget, made.resources)
+            trimmed = chooser.within(counted, room)
+            if not chooser.fits(trimmed, room):
+                continue
+            selections = list(made.decision.selections)
+            selections[n] = dataclasses.replace(
+                trimmed, interval=max(trimmed.interval, selection.interval))
+            other = self._made(dataclasses.replace(made.decision, selections=tuple(selections)))
+            if other.resources.fits(self._budget):
+                return other
+        return made
 
     def _learn(self, made: _Decided) -> None:
         """Have the next attempt know what forks hold, and what selections have not counted."""

@@ -200,6 +200,7 @@ class Solver:
         self._always = {Source(name) for name, _ in engine.inputs} - {
             Source(name) for name in offers or ()}
         self._offers: list[Offers] = []
+        self._totals: dict[str, int] = {}  # cycles of a stage's issues
         self._events: list[Events] = []  # as they follow one another
         self._ready = {source: ready[name] for name, source in engine.outputs
                        if name in ready and len(ready[name])} if ready else {}
@@ -226,6 +227,7 @@ class Solver:
         ours = form(stage.operator, frozenset(
             k for k, source in enumerate(stage.inputs) if source in self._always))
         issues = Events(ours.gaps)
+        self._totals[stage.name] = ours.total
         for source, taking in zip(stage.inputs, ours.inputs, strict=True):
             stream = self._streams[source]
             assert stream.beats == taking.beats * taking.size, (stage.name, str(source))
@@ -373,10 +375,8 @@ class Solver:
         transfers = Transfers(self._kept, {source: self._streams[source].size
                                            for source in self._kept},
                               frames=self.solved, interval=interval)
-        stages = {stage.name: StageTiming(interval=total,
-                                          stall_share=1 - total / max(interval, 1))
-                  for stage in self.engine.stages
-                  for total in [form(stage.operator).total]}
+        stages = {name: StageTiming(interval=total, stall_share=1 - total / max(interval, 1))
+                  for name, total in self._totals.items()}
         return EngineTiming(interval_cycles=interval, latency_cycles=self.latency,
                             settled=bool(settled), ends=ends, transfers=transfers, stages=stages)
 

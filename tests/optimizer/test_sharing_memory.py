@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -31,20 +32,22 @@ from .test_hardware import check_engine
 
 BOARD = boards.get("zedboard")
 BUDGET = Resources(dsp=150, lut=40_000, ff=90_000, bram18=30)
+NOTHING = Resources()
 
 
 def memory(gbps):
     return memory_timing(BOARD, 125.0, gbps)
 
 
-def decide(networks, gbps, objective="throughput", targets=(), policy="joint", budget=BUDGET):
+def decide(networks, gbps, objective="throughput", targets=(), policy="joint", budget=BUDGET,
+           aside=NOTHING):
     wanted = merge_targets([Target.parse(text) for text in targets],
                            [network.name for network in networks])
     choosers = [Chooser(network, BOARD.device, memory(gbps)) for network in networks]
     decider = Decider(choosers, [wanted[network.name] for network in networks],
                       objective=objective, clock_mhz=125.0, progress=lambda step: None,
                       policy=policy)
-    return choosers, decider.decide(budget, budget, Resources())
+    return choosers, decider.decide(budget, budget + aside, aside)
 
 
 def rate(selections):
@@ -150,6 +153,28 @@ def test_words_that_are_short_are_told():
         decide(networks, 1.0, targets=("a=3000fps", "b=3000fps"), budget=budget)
 
 
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize(("fps", "kept"), [(1800, True), (2300, False), (3000, False)])
+def test_words_bind_targets_whatever_the_objective(objective, fps, kept):
+    networks = [autoencoder("a"), autoencoder("b")]
+    budget = Resources(dsp=150, lut=53_000, ff=99_000, bram18=70)
+    asked = (f"a={fps}fps", f"b={fps}fps")
+    if kept:
+        _, made = decide(networks, 1.0, objective, asked, budget=budget)
+        assert all(each.interval <= 125e6 / fps for each in made.selections)
+        return
+    with pytest.raises(TargetMissed, match=r"a, b: Each target can be met alone.*GB/s of the 0\.9"):
+        decide(networks, 1.0, objective, asked, budget=budget)
+
+
+def test_a_network_without_a_target_gives_its_words_away():
+    networks = [autoencoder("a"), autoencoder("b")]
+    budget = Resources(dsp=150, lut=53_000, ff=99_000, bram18=70)
+    for objective in OBJECTIVES:
+        _, made = decide(networks, 0.6, objective, ("a=1000fps",), budget=budget)
+        assert made.selections[0].interval <= 125_000
+
+
 def test_networks_without_targets_are_told_what_is_short(monkeypatch):
     """As if nothing less than the floor would do."""
     networks, budget = [dscnn("a"), autoencoder("b")], Resources(dsp=220, lut=18_500, ff=90_000,
@@ -157,9 +182,16 @@ def test_networks_without_targets_are_told_what_is_short(monkeypatch):
     _, made = decide(networks, 1.0, budget=budget)
     assert made.selections[0].interval > 4 * made.alone[0]
     monkeypatch.setattr("fcnnx.optimizer.decision.PARTS_OF_FLOOR", (1.0, 1.0))
-    with pytest.raises(TooLittle, match=r"^a, b: Together they cannot even have 50\.0% of .*"
-                                        r"they need \d+ \w+ of \d+ \(\d+ too many\)"):
-        decide(networks, 1.0, budget=budget)
+    asked = (r"^{}: With 50\.0% of their weights' shares, a, b need (\d+), queues and the memory "
+             r"side (\d+), and (\d+) are allowed\. Allow (\d+)")
+    for targets in ((), ("a=100fps",)):
+        with pytest.raises(TooLittle) as caught:
+            decide(networks, 1.0, budget=budget, targets=targets, aside=Resources(lut=700))
+        found = [re.match(asked.format(kind), line) for kind in ("bram18", "lut")
+                 for line in str(caught.value).splitlines()]
+        lacking = [tuple(map(int, each.groups())) for each in found if each]
+        assert lacking
+        assert all(need + aside == least > allowed for need, aside, allowed, least in lacking)
 
 
 def options(seed, count=30):
