@@ -278,9 +278,11 @@ class _Attempts:
         """
         self._most, self._spared = self._uncounted, Resources()
         for attempt in range(ATTEMPTS):
-            made = self._trimmed(self._made(self._decision()))
+            first = self._made(self._decision())
+            made = self._trimmed(first)
             fits = made.resources.fits(self._budget)
-            if fits and (not attempt or any(is_large(done.engine) for done in made.networks)):
+            as_decided = not attempt and made is first
+            if fits and (as_decided or any(is_large(done.engine) for done in made.networks)):
                 return made
             self._learn(made)
             if fits:
