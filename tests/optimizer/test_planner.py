@@ -14,9 +14,10 @@ from fcnnx.optimizer import Target
 from fcnnx.optimizer.choice import Chooser
 from fcnnx.optimizer.decision import Decider, TooLittle
 from fcnnx.optimizer.pareto import fastest, front
+from fcnnx.optimizer.planner import _Attempts
 from fcnnx.optimizer.timing import simulate
 
-from .networks import small, small_depthwise, small_residual, squeeze_excite
+from .networks import dscnn, small, small_depthwise, small_residual, squeeze_excite
 
 
 BOARD = boards.get("zedboard")
@@ -235,3 +236,22 @@ def test_targets_that_do_not_fit_together():
     share = float(text.rpartition("Lower the targets to ")[2].split("%")[0]) / 100
     assert plan(PAIR, BOARD, caps=SMALL_BUDGET, targets=[
         dataclasses.replace(each, fps=each.fps * (share - 0.01)) for each in wanted])
+
+
+def test_what_is_too_much_by_little_is_folded_otherwise(monkeypatch):
+    seen = []
+
+    def watched(attempts, made, trimmed=_Attempts._trimmed):
+        seen.append((made, trimmed(attempts, made)))
+        return seen[-1][1]
+
+    monkeypatch.setattr(_Attempts, "_trimmed", watched)
+    caps = Resources(dsp=90, lut=22_000, ff=200_000, bram18=80)
+    plan([small("a"), dscnn("b")], BOARD, caps=caps, io="dram")
+    changed = [(before, after) for before, after in seen if after is not before]
+    assert changed
+    for before, after in changed:
+        assert not before.resources.fits(caps)
+        assert after.resources.fits(caps)
+        assert all(mine.timing.interval_cycles <= theirs.timing.interval_cycles
+                   for mine, theirs in zip(after.networks, before.networks, strict=True))
