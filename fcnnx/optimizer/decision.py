@@ -308,7 +308,8 @@ class Decider:
             return found.selections if found else None
 
         tries = [lambda: self._traded(picked, times, bounds, room), unshared]
-        return [each for each in at_once(lambda take: take(), tries) if each is not None]
+        found = [each for each in at_once(lambda take: take(), tries) if each is not None]
+        return at_once(self._polished, found, [bounds for _ in found], [room for _ in found])
 
     def _held(self, alternatives: Sequence[Sequence[Selection]], times: Sequence[int],
               bounds: Sequence[int]) -> tuple[Selection, ...]:

@@ -271,40 +271,53 @@ class _Attempts:
 
     def best(self) -> _Decided:
         """Decide, size the queues and the memory side, and decide anew with what they take where
-        that is too much; once more where it then fits. Of large engines the first that fits is
-        taken.
+        that is too much, until it fits; then with less set aside. The best of all that fit is
+        taken, what was too much by little folded otherwise among them; of large engines the first.
 
         Raises as :func:`_decide`.
         """
         self._most, self._spared = self._uncounted, Resources()
+        fitting: list[_Decided] = []
         for attempt in range(ATTEMPTS):
-            first = self._made(self._decision())
-            made = self._trimmed(first)
-            fits = made.resources.fits(self._budget)
-            as_decided = not attempt and made is first
-            if fits and (as_decided or any(is_large(done.engine) for done in made.networks)):
-                return made
+            try:
+                made = self._made(self._decision())
+            except BadInput:
+                if fitting:
+                    break
+                raise
+            fitting += self._fitting(made)
+            fits = made in fitting
+            if fitting and (any(is_large(done.engine) for done in made.networks)
+                            or (fits and not attempt)):
+                break
             self._learn(made)
             if fits:
-                return self._with_less_aside(made)
+                fitting += self._with_less_aside()
+                break
             if attempt:
                 self._spared += _less(made.resources, self._budget)
-        raise TooLittle(*_over(made.resources, self._budget),
-                        blocks=made.resources.bram18 - self._budget.bram18)
+        if not fitting:
+            raise TooLittle(*_over(made.resources, self._budget),
+                            blocks=made.resources.bram18 - self._budget.bram18)
+        return max(fitting, key=self._worth)
 
-    def _with_less_aside(self, made: _Decided) -> _Decided:
-        """What fits; or something better with less set aside, as less may have been left for it
-        than there is: as much as it needs, or in steps as much as it had, until something fits."""
+    def _with_less_aside(self) -> list[_Decided]:
+        """What is decided with as much set aside as was needed, as less may have been left than
+        there is; or with more, in steps, until something fits."""
         for step in range(STEPS):
             aside = Resources(**{kind: least + step * max(0, getattr(self._aside, kind) - least)
                                  // STEPS for kind, least in self._uncounted.items()})
             try:
-                other = self._trimmed(self._made(self._within(aside)))
+                found = self._fitting(self._made(self._within(aside)))
             except BadInput:
                 break
-            if other.resources.fits(self._budget):
-                return max(made, other, key=self._worth)
-        return made
+            if found:
+                return found
+        return []
+
+    def _fitting(self, made: _Decided) -> list[_Decided]:
+        """It, if it fits, or what it becomes if it can be trimmed so that it does."""
+        return [each for each in (self._trimmed(made),) if each.resources.fits(self._budget)]
 
     def _decision(self) -> Decision:
         """With what is known set aside; where that is too much, with the most of each kind: fast
