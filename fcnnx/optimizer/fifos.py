@@ -85,8 +85,9 @@ def _forks(engine: Engine) -> list[tuple[Stage, Fork]]:
 
 def _held(engine: Engine, interval: int) -> Places:
     """The most places of each branch in use, where the source offers at the engine's pace."""
+    weights = engine.weight_frames
     offers = {name: np.arange(LEAST_FRAMES * shape.beats) * interval // shape.beats
-              for name, shape in engine.inputs}
+              for name, shape in engine.inputs if name not in weights}
     forks = _forks(engine)
     around = [source for stage, fork in forks for source in (
         stage.inputs[0], *(Source(stage.name, branch) for branch in range(len(fork.places))))]
