@@ -26,19 +26,13 @@ from .pareto import (
 from .partition import Option, combine, weighted
 from .targets import Target
 from .timing import simulate
+from .trading import NOTHING, Trader
 
 
 __all__ = ["POLICIES", "Decider", "Decision", "TooLittle"]
 
 
 POLICIES = ("joint", "unaware")  # of networks that share a memory
-LEAST_WORDS = 1e-6  # per cycle, that are left at the least
-
-
-NOTHING = (-math.inf, -math.inf)  # what is worth least
-TRADES = 2  # rounds in which networks give each other words of the memory
-POLISHES = 3  # rounds in which each takes what others leave
-WORDS_SHARES = (1.0, 0.3, 0.1)  # of the words, that a network is tried with
 TIGHTENINGS = 24  # of intervals, until latencies that were wanted are reached
 LATENCY_STEP = 0.93
 FLOOR_SLACK = 1e-3  # as intervals are whole cycles
@@ -96,6 +90,11 @@ class _Combined:
     gap: float
 
 
+def _key(n: int, selection: Selection) -> tuple[int, bytes, int]:
+    """What timing depends on: of which network, and its foldings."""
+    return n, selection.picks.tobytes(), selection.limit
+
+
 class Decider:
     """Decides for some networks on one device.
 
@@ -129,10 +128,10 @@ class Decider:
         self._words = (None if self._memory is None
                        else self._memory.derated * USABLE / (1 + SURPLUS))
 
-    def decide(self, room: Resources, budget: Resources, aside: Resources) -> Decision:
-        """Foldings within ``room``: what the budget leaves where queues at joins, and what lies
-        between engines and memory, have been set aside as far as they are known (``aside``); and
-        within what the memory gives, if there is one.
+    def decide(self, budget: Resources, aside: Resources) -> Decision:
+        """Foldings within what the budget leaves where queues at joins, and what lies between
+        engines and memory, have been set aside as far as they are known; and within what the
+        memory gives, if there is one.
 
         Raises
         ------
@@ -141,7 +140,9 @@ class Decider:
         TargetMissed
             If a target cannot be met.
         """
-        room, budget = Room.of(room, self._words), Room.of(budget, self._words)
+        left = Resources(**{kind: max(0, amount - getattr(aside, kind))
+                            for kind, amount in budget.items()})
+        room, budget = Room.of(left, self._words), Room.of(budget, self._words)
         self._check_smallest(room, budget, aside)
         single = len(self._choosers) == 1
         numbers = range(len(self._choosers))
@@ -174,7 +175,7 @@ class Decider:
         return float(kept), figure
 
     def _measure(self, n: int, selection: Selection) -> _Measured:
-        key = n, selection.picks.tobytes(), selection.limit
+        key = _key(n, selection)
         if key not in self._measurements:
             chooser = self._choosers[n]
             engine = chooser.engine(selection)
@@ -275,9 +276,11 @@ class Decider:
             tightened = [self._tightened(n, selection, bounds[n])
                          for n, selection in enumerate(selections)]
             if tightened == bounds:
-                return Decision(selections=self._polished(selections, bounds, room),
-                                alone=tuple(times), gap=found.gap, warnings=warnings)
-            improved = self._improved(selections, tightened, bounds, room)
+                if self._objective != "resources":
+                    selections = self._trader(times, bounds, room).polished(selections)
+                return Decision(selections=selections, alone=tuple(times), gap=found.gap,
+                                warnings=warnings)
+            improved = self._improved(selections, tightened, times, bounds, room)
             if improved is not None:
                 return Decision(selections=improved, alone=tuple(times), gap=found.gap,
                                 warnings=warnings)
@@ -303,13 +306,15 @@ class Decider:
         would take if they did not share it, which is then held apart."""
         if self._words is None or not self._shared or self._objective == "resources":
             return [picked]
+        trader = self._trader(times, bounds, room)
+
         def unshared() -> Sequence[Selection] | None:
             found = self._combine(fronts, times, bounds, room, shared=False)
             return found.selections if found else None
 
-        tries = [lambda: self._traded(picked, times, bounds, room), unshared]
+        tries = [lambda: trader.traded(picked), unshared]
         found = [each for each in at_once(lambda take: take(), tries) if each is not None]
-        return at_once(self._polished, found, [bounds for _ in found], [room for _ in found])
+        return at_once(trader.polished, found)
 
     def _held(self, alternatives: Sequence[Sequence[Selection]], times: Sequence[int],
               bounds: Sequence[int]) -> tuple[Selection, ...]:
@@ -317,8 +322,11 @@ class Decider:
         if len(alternatives) == 1:
             return self._paced(alternatives[0], times, bounds)
         best, chosen = NOTHING, None
+        each_once = {_key(n, each): (n, each) for selections in alternatives
+                     for n, each in enumerate(selections)}
+        at_once(self._measure, *zip(*each_once.values(), strict=True))
         for selections in alternatives:
-            measured = at_once(self._measure, range(len(selections)), selections)
+            measured = map(self._measure, range(len(selections)), selections)
             real = [dataclasses.replace(each, interval=timing.interval)
                     for each, timing in zip(selections, measured, strict=True)]
             try:
@@ -331,33 +339,14 @@ class Decider:
                 best, chosen = worth, held
         return chosen or self._paced(alternatives[0], times, bounds)
 
-    def _traded(self, picked: Sequence[Selection], times: Sequence[int], bounds: Sequence[int],
-                room: Resources) -> Sequence[Selection]:
-        """The selections, each in turn as fast as what the others leave of the device makes it with
-        more or fewer words, where that is worth more when all are held apart for the memory.
-
-        Where words bind, one network is faster only if another gives some of them.
-        """
-        assert self._words is not None
-        made, best = list(picked), self._held_worth(picked, times, bounds)
-        longest = [most or ANY for most in self._slowest(times, bounds, self._part)]
-        for _ in range(TRADES):
-            before = best
-            for n, chooser in enumerate(self._choosers):
-                left = self._left(room, made, n)
-                rooms = [Room.of(left, share * self._words) for share in WORDS_SHARES]
-                for option in at_once(fastest, [chooser] * len(rooms), rooms):
-                    if (option is None or option.interval > longest[n]
-                            or self._tightened(n, option, bounds[n]) != bounds[n]):
-                        continue
-                    self._known[n].append(option)
-                    tried = [*made[:n], option, *made[n + 1:]]
-                    worth = self._held_worth(tried, times, bounds)
-                    if worth > best:
-                        made, best = tried, worth
-            if best <= before:
-                break
-        return made
+    def _trader(self, times: Sequence[int], bounds: Sequence[int], room: Resources) -> Trader:
+        """What makes more of selections that keep to these bounds."""
+        return Trader(
+            choosers=self._choosers, room=room, words=self._words, shared=self._shared,
+            known=self._known,
+            longest=[most or ANY for most in self._slowest(times, bounds, self._part)],
+            keeps=lambda n, option: self._tightened(n, option, bounds[n]) == bounds[n],
+            worth=lambda picked: self._held_worth(picked, times, bounds))
 
     def _held_worth(self, picked: Sequence[Selection], times: Sequence[int],
                     bounds: Sequence[int]) -> tuple[float, float]:
@@ -369,44 +358,15 @@ class Decider:
             return NOTHING
         return self.worth([time / each.interval for time, each in zip(times, held, strict=True)])
 
-    def _polished(self, selections: Sequence[Selection], bounds: Sequence[int],
-                  room: Resources) -> tuple[Selection, ...]:
-        """The selections, each in turn as fast as what the others leave makes it, until none is
-        faster.
-
-        Between the points of a front there are others, of other prices.
-        """
-        made = list(selections)
-        rounds = POLISHES if self._objective != "resources" else 0
-        for _ in range(rounds):
-            before = tuple(made)
-            for n, chooser in enumerate(self._choosers):
-                faster = fastest(chooser, self._left(room, made, n))
-                if (faster is not None and faster.interval < made[n].interval
-                        and self._tightened(n, faster, bounds[n]) == bounds[n]):
-                    made[n] = faster
-            if tuple(made) == before:
-                break
-        return tuple(made)
-
-    def _left(self, room: Resources, selections: Sequence[Selection], n: int) -> Resources:
-        """What all networks but one leave."""
-        others = [each for k, each in enumerate(selections) if k != n]
-        taken = sum((each.resources for each in others), Resources())
-        left = Resources(**{kind: amount - getattr(taken, kind) for kind, amount in room.items()})
-        if self._words is None or not self._shared:
-            return Room.of(left, self._words)
-        moved = sum(each.words / each.interval for each in others)
-        return Room.of(left, max(self._words - moved, LEAST_WORDS))
-
     def _improved(self, selections: Sequence[Selection], tightened: Sequence[int],
-                  bounds: Sequence[int], room: Resources) -> tuple[Selection, ...] | None:
+                  times: Sequence[int], bounds: Sequence[int],
+                  room: Resources) -> tuple[Selection, ...] | None:
         """The selections with the latency of those that missed lowered by what is left."""
-        made = list(selections)
+        made, trader = list(selections), self._trader(times, bounds, room)
         for n, chooser in enumerate(self._choosers):
             if tightened[n] == bounds[n]:
                 continue
-            made[n] = lower_latency(chooser, made[n], self._left(room, made, n))
+            made[n] = lower_latency(chooser, made[n], trader.left(made, n))
             if self._tightened(n, made[n], bounds[n]) != bounds[n]:
                 return None
         return tuple(made)

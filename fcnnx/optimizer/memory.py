@@ -152,8 +152,7 @@ def plan_memory(engines: Sequence[Engine], timings: Sequence[EngineTiming], memo
     """
     axi = Axi(data_width=8 * memory.word_bytes, address_width=address_width,
               burst_beats=memory.longest_burst)
-    sides = _Sides(engines=engines, crossings=[_crossings(engine, axi) for engine in engines],
-                   memory=memory, axi=axi)
+    sides = _Sides(sides=[_Side(engine, axi) for engine in engines], memory=memory, axi=axi)
     if policy == "round-robin":
         return _round_robin(sides, [timing.interval_cycles for timing in timings])
     least = [max([pace, timing.interval_cycles, *(each.packing.interval for each in ours)])
@@ -161,48 +160,161 @@ def plan_memory(engines: Sequence[Engine], timings: Sequence[EngineTiming], memo
     return _cyclic(sides, least, most, [len(engines) > 1 and may for may in even])
 
 
+class _Side:
+    """An engine beside a memory; what was found last is kept, as often it is other engines that
+    change.
+
+    Parameters
+    ----------
+    engine : :class:`Engine`
+    axi : :class:`Axi`
+
+    Attributes
+    ----------
+    crossings : list of :class:`_Crossing`
+        What of it crosses the memory.
+    """
+
+    def __init__(self, engine: Engine, axi: Axi):
+        self.engine, self._axi = engine, axi
+        self.crossings = _crossings(engine, axi)
+        self._inputs = [each for each in self.crossings if each.kind == "input"]
+        self._asked: tuple = ()
+        self._paced: PacedEngine | None = None
+        self._demands: list[Demand] = []
+        self._unhindered: dict[tuple, EngineTiming] = {}  # first passes at the last pace
+
+    def paced(self, pace: int, even: bool, ways: Mapping[str, Way]) -> PacedEngine:
+        """The engine at its pace, the passes of stages whose weights are streamed spread over it,
+        and with ``even`` the beats of its inputs as well, as far as that does not make it slower:
+        what it then asks of the memory is even, and queues are short."""
+        asked = pace, even, {each.name: ways[each.name] for each in self.crossings
+                             if each.name in ways}
+        if self._paced is None or self._asked != asked:
+            if self._paced is None or self._asked[0] != pace:
+                self._unhindered = {}
+            self._paced, self._asked = self._as_even_as_may_be(*asked), asked
+            self._demands = []
+        return self._paced
+
+    def demands(self) -> list[Demand]:
+        """What the engine asks of the ports at its last pace, for each of its streams."""
+        assert self._paced is not None
+        self._demands = self._demands or _demands(self._paced, self.crossings, self._axi)
+        return self._demands
+
+    def _as_even_as_may_be(self, pace: int, even: bool, ways: Mapping[str, Way]) -> PacedEngine:
+        evenly = spread(self.engine, pace)
+        engines = [evenly, self.engine] if evenly != self.engine else [self.engine]
+        choices = [{each.stream: cycles for each in self._inputs if even
+                    and each.shape.beats * each.packing.words_per_beat < cycles}
+                   for cycles in (math.floor(share * pace) for share in SHARES)]
+        found = None
+        for spreads in (*filter(None, choices), {}):
+            for engine in engines:
+                found = self._held_back(engine, pace, spreads, ways)
+                if found is not None and found.timing.interval_cycles == pace:
+                    return found
+        if found is None or self.engine.returning:
+            raise self._late(ways)
+        return found
+
+    def _late(self, ways: Mapping[str, Way]) -> _Late:
+        names = ", ".join(name for name, _ in self.engine.returning)
+        longest = max((math.ceil(sum(way.delays)) for way in ways.values()), default=0)
+        return _Late(Problem(
+            where=self.engine.name, reason=f"{names}: What leaves is wanted back before the memory "
+            f"has surely written and read it, which takes up to {longest} cycles and more where "
+            "bursts wait for one another.",
+            remedy="Allow more block RAM or bandwidth."))
+
+    def _held_back(self, engine: Engine, pace: int, spreads: Mapping[str, int],
+                   ways: Mapping[str, Way]) -> PacedEngine | None:
+        """The engine with its frames held back: the gate counts from when a frame really began.
+
+        The first waits until weights have filled their buffers, and from then on they are always
+        offered. What comes back from the memory does so as late as its way may take; None where
+        something would have to wait for it, and so for the memory's whims.
+        """
+        crossings, inputs = self.crossings, self._inputs
+        filled = sum(each.packing.interval for each in crossings if each.kind == "weights")
+        begins = {each.stream: filled + np.arange(STILL) * pace for each in inputs}
+        real, timing = begins, None
+        back: dict[str, np.ndarray] = {}
+        first: dict[str, np.ndarray] = {}
+        for _ in range(PACINGS + RETURNS * len(engine.returning)):
+            offers = {each.stream: _offers(each, begins[each.stream], real[each.stream],
+                                           spreads.get(each.stream, 0)) for each in inputs}
+            if first:
+                timing = self._simulated(engine, offers | back)
+            else:
+                timing, first = self._first(engine, offers, spreads), offers
+            came, back = back, {each.stream: _back(each, each.spilled, timing, ways[each.name])
+                                for each in crossings if each.spilled and each.name in ways}
+            counted, real = real, {each.stream: timing.transfers.frames(each.source, STILL)[:, 0]
+                                   for each in inputs}
+            held = {name: np.concatenate([cycles[:1], cycles[:-1] + pace])
+                    for name, cycles in real.items()}
+            if (all((begins[name] == cycles).all() for name, cycles in held.items())
+                    and all((counted[name] == real[name]).all() for name in spreads)
+                    and came.keys() == back.keys()
+                    and all(np.array_equal(came[name], cycles) for name, cycles in back.items())):
+                break
+            begins = held
+        assert timing is not None
+        if back:
+            free = (self._first(engine, offers, spreads) if all(
+                np.array_equal(cycles, first[name]) for name, cycles in offers.items())
+                else simulate(engine, STILL, offers=offers, kept=()))
+            if not np.array_equal(free.ends, timing.ends):
+                return None
+        begun = min(int(cycles[0]) for cycles in real.values())
+        return PacedEngine(engine=engine, pace=pace, spreads=spreads, first=begun,
+                           timing=dataclasses.replace(
+                               timing, latency_cycles=int(timing.ends[0]) - begun))
+
+    def _first(self, engine: Engine, offers: Mapping[str, np.ndarray],
+               spreads: Mapping[str, int]) -> EngineTiming:
+        """The engine with frames as they come at first, and nothing coming back late; kept where
+        something does come back, as the same is then asked for with other ways."""
+        key = engine is self.engine, *sorted(spreads.items())
+        timing = self._unhindered.get(key) or self._simulated(engine, offers)
+        if engine.returning:
+            self._unhindered[key] = timing
+        return timing
+
+    def _simulated(self, engine: Engine, offers: Mapping[str, np.ndarray]) -> EngineTiming:
+        return simulate(engine, STILL, offers=offers,
+                        kept=[each.source for each in self.crossings])
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class _Sides:
-    """Engines beside a memory, what of each crosses it, and what its ports are."""
+    """Engines beside a memory, and what its ports are."""
 
-    engines: Sequence[Engine]
-    crossings: Sequence[Sequence[_Crossing]]
+    sides: Sequence[_Side]
     memory: MemoryTiming
     axi: Axi
-    _kept_paces: dict[int, tuple[tuple, PacedEngine]] = dataclasses.field(
-        default_factory=dict, init=False)
-    _kept_demands: dict[int, tuple[PacedEngine, list[Demand]]] = dataclasses.field(
-        default_factory=dict, init=False)
+
+    @functools.cached_property
+    def crossings(self) -> list[list[_Crossing]]:
+        """What of each engine crosses the memory."""
+        return [each.crossings for each in self.sides]
 
     @functools.cached_property
     def loads(self) -> list[Demand]:
         """What engines load, of those that do."""
-        return [load for engine in self.engines if (load := _load(engine, self.axi))]
+        return [load for each in self.sides if (load := _load(each.engine, self.axi))]
 
     def paced(self, paces: Sequence[int], even: Sequence[bool],
               ways: Mapping[str, Way]) -> list[PacedEngine]:
-        """Each engine at its pace, as :func:`_paced` makes it."""
-        return at_once(self._one, range(len(self.engines)), paces, even, [ways for _ in paces])
+        """Each engine at its pace, as :meth:`_Side.paced` makes it."""
+        return at_once(_Side.paced, self.sides, paces, even, [ways for _ in paces])
 
-    def _one(self, n: int, pace: int, even: bool, ways: Mapping[str, Way]) -> PacedEngine:
-        """Of one engine; the last is kept, as often it is other engines that change."""
-        ours = {each.name: ways[each.name] for each in self.crossings[n] if each.name in ways}
-        asked = pace, even, ours
-        if n not in self._kept_paces or self._kept_paces[n][0] != asked:
-            paced = _paced(self.engines[n], pace, self.crossings[n], even, ours)
-            self._kept_paces[n] = asked, paced
-        return self._kept_paces[n][1]
-
-    def demands(self, paced: Sequence[PacedEngine]) -> list[Demand]:
-        """All that is asked of the ports."""
-        each = at_once(self._asked, range(len(paced)), paced)
+    def demands(self) -> list[Demand]:
+        """All that is asked of the ports at the last paces."""
+        each = at_once(_Side.demands, self.sides)
         return [*itertools.chain.from_iterable(each), *self.loads]
-
-    def _asked(self, n: int, paced: PacedEngine) -> list[Demand]:
-        """By one engine; kept likewise."""
-        if n not in self._kept_demands or self._kept_demands[n][0] is not paced:
-            self._kept_demands[n] = paced, _demands(paced, self.crossings[n], self.axi)
-        return self._kept_demands[n][1]
 
     def plan(self, paced: Sequence[PacedEngine], schedule: Schedule,
              under_way: Sequence[int]) -> MemoryPlan:
@@ -216,7 +328,7 @@ def _round_robin(sides: _Sides, paces: Sequence[int]) -> MemoryPlan:
     has left, and nothing is proven of it."""
     at_once_back = {each.name: Way() for ours in sides.crossings for each in ours if each.spilled}
     paced = sides.paced(paces, [False for _ in paces], at_once_back)
-    schedule = in_turn(sides.memory, sides.demands(paced))
+    schedule = in_turn(sides.memory, sides.demands())
     return sides.plan(paced, schedule, _under_way(paced, schedule))
 
 
@@ -229,7 +341,7 @@ def _cyclic(sides: _Sides, least: Sequence[int], most: Sequence[int | None],
             paced = sides.paced([math.ceil(search.factor * pace) for pace in least], even,
                                 search.ways)
             _keep_targets(paced, most)
-            schedule = _fewest_ports(sides.memory, sides.demands(paced))
+            schedule = _fewest_ports(sides.memory, sides.demands())
         except _Late as late:
             search.allow_for(late)
             continue
@@ -382,33 +494,6 @@ def _ways(crossings: Sequence[Sequence[_Crossing]], schedule: Schedule,
             for ours in crossings for each in ours if each.spilled}
 
 
-def _paced(engine: Engine, pace: int, crossings: Sequence[_Crossing], even: bool,
-           ways: Mapping[str, Way]) -> PacedEngine:
-    """The engine at its pace, the passes of stages whose weights are streamed spread over it, and
-    with ``even`` the beats of its inputs as well, as far as that does not make it slower: what it
-    then asks of the memory is even, and queues are short."""
-    evenly = spread(engine, pace)
-    engines = [evenly, engine] if evenly != engine else [engine]
-    inputs = [each for each in crossings if each.kind == "input"] if even else []
-    choices = [{each.stream: cycles for each in inputs
-                if each.shape.beats * each.packing.words_per_beat < cycles}
-               for cycles in (math.floor(share * pace) for share in SHARES)]
-    for spreads in (*filter(None, choices), {}):
-        for each in engines:
-            found = _held_back(each, pace, crossings, spreads, ways)
-            if found is not None and found.timing.interval_cycles == pace:
-                return found
-    if found is None or engine.returning:
-        names = ", ".join(name for name, _ in engine.returning)
-        longest = max((math.ceil(sum(way.delays)) for way in ways.values()), default=0)
-        raise _Late(Problem(
-            where=engine.name, reason=f"{names}: What leaves is wanted back before the memory has "
-            f"surely written and read it, which takes up to {longest} cycles and more where "
-            "bursts wait for one another.",
-            remedy="Allow more block RAM or bandwidth."))
-    return found
-
-
 def spread(engine: Engine, pace: int) -> Engine:
     """The engine with a pace of each stage whose weights are streamed, so many cycles a frame: what
     it asks of the memory is then even."""
@@ -420,52 +505,6 @@ def spread(engine: Engine, pace: int) -> Engine:
             operator = dataclasses.replace(operator, pace=pace // passes)
         stages.append(dataclasses.replace(stage, operator=operator))
     return dataclasses.replace(engine, stages=tuple(stages))
-
-
-def _held_back(engine: Engine, pace: int, crossings: Sequence[_Crossing],
-               spreads: Mapping[str, int], ways: Mapping[str, Way]) -> PacedEngine | None:
-    """The engine with its frames held back: the gate counts from when a frame really began.
-
-    The first waits until weights have filled their buffers, and from then on they are always
-    offered. What comes back from the memory does so as late as its way may take; None where
-    something would have to wait for it, and so for the memory's whims.
-    """
-    filled = sum(each.packing.interval for each in crossings if each.kind == "weights")
-    inputs = [each for each in crossings if each.kind == "input"]
-    begins = {each.stream: filled + np.arange(STILL) * pace for each in inputs}
-    real, timing = begins, None
-    back: dict[str, np.ndarray] = {}
-    unhindered: tuple[dict[str, np.ndarray], EngineTiming] | None = None
-    for _ in range(PACINGS + RETURNS * len(engine.returning)):
-        offers = {each.stream: _offers(each, begins[each.stream], real[each.stream],
-                                       spreads.get(each.stream, 0)) for each in inputs}
-        timing = simulate(engine, STILL, offers=offers | back,
-                          kept=[each.source for each in crossings])
-        unhindered = unhindered or (offers, timing)  # nothing comes back late at first
-        came, back = back, {each.stream: _back(each, each.spilled, timing, ways[each.name])
-                            for each in crossings if each.spilled and each.name in ways}
-        counted, real = real, {each.stream: timing.transfers.frames(each.source, STILL)[:, 0]
-                               for each in inputs}
-        held = {name: np.concatenate([first[:1], first[:-1] + pace])
-                for name, first in real.items()}
-        if (all((begins[name] == cycles).all() for name, cycles in held.items())
-                and all((counted[name] == real[name]).all() for name in spreads)
-                and came.keys() == back.keys()
-                and all(np.array_equal(came[name], cycles) for name, cycles in back.items())):
-            break
-        begins = held
-    assert timing is not None
-    if back:
-        assert unhindered is not None
-        before, free = unhindered
-        if not all(np.array_equal(cycles, before[name]) for name, cycles in offers.items()):
-            free = simulate(engine, STILL, offers=offers, kept=())
-        if not np.array_equal(free.ends, timing.ends):
-            return None
-    first = min(int(cycles[0]) for cycles in real.values())
-    return PacedEngine(engine=engine, pace=pace, spreads=spreads, first=first,
-                       timing=dataclasses.replace(
-                           timing, latency_cycles=int(timing.ends[0]) - first))
 
 
 def _back(each: _Crossing, spilled: _Crossing, timing: EngineTiming, way: Way) -> np.ndarray:

@@ -285,14 +285,16 @@ class _Attempts:
                 if fitting:
                     break
                 raise
-            fitting += self._fitting(made)
-            fits = made in fitting
+            if (found := self._fitting(made)) is not None:
+                fitting.append(found)
+            fits = found is made
             if fitting and (any(is_large(done.engine) for done in made.networks)
                             or (fits and not attempt)):
                 break
             self._learn(made)
             if fits:
-                fitting += self._with_less_aside()
+                if (less := self._with_less_aside()) is not None:
+                    fitting.append(less)
                 break
             if attempt:
                 self._spared += _less(made.resources, self._budget)
@@ -301,39 +303,35 @@ class _Attempts:
                             blocks=made.resources.bram18 - self._budget.bram18)
         return max(fitting, key=self._worth)
 
-    def _with_less_aside(self) -> list[_Decided]:
+    def _with_less_aside(self) -> _Decided | None:
         """What is decided with as much set aside as was needed, as less may have been left than
         there is; or with more, in steps, until something fits."""
         for step in range(STEPS):
             aside = Resources(**{kind: least + step * max(0, getattr(self._aside, kind) - least)
                                  // STEPS for kind, least in self._uncounted.items()})
             try:
-                found = self._fitting(self._made(self._within(aside)))
+                found = self._fitting(self._made(self._decider.decide(self._budget, aside)))
             except BadInput:
-                break
-            if found:
+                return None
+            if found is not None:
                 return found
-        return []
+        return None
 
-    def _fitting(self, made: _Decided) -> list[_Decided]:
+    def _fitting(self, made: _Decided) -> _Decided | None:
         """It, if it fits, or what it becomes if it can be trimmed so that it does."""
-        return [each for each in (self._trimmed(made),) if each.resources.fits(self._budget)]
+        return made if made.resources.fits(self._budget) else self._trimmed(made)
 
     def _decision(self) -> Decision:
         """With what is known set aside; where that is too much, with the most of each kind: fast
         networks may have asked for much of the memory side, slow ones for queues."""
         self._aside = self._uncounted + self._spared
         try:
-            return self._within(self._aside)
+            return self._decider.decide(self._budget, self._aside)
         except TooLittle:
             if self._aside == self._most:
                 raise
         self._spared, self._aside = Resources(), self._most
-        return self._within(self._aside)
-
-    def _within(self, aside: Resources) -> Decision:
-        """What is decided with so much set aside."""
-        return self._decider.decide(_less(self._budget, aside), self._budget, aside)
+        return self._decider.decide(self._budget, self._aside)
 
     def _made(self, decision: Decision) -> _Decided:
         """A decision, its queues sized and its memory side planned."""
@@ -350,14 +348,13 @@ class _Attempts:
         side = memory.system.resources([each.engine for each in finished], device)
         return _Decided(decision=decision, networks=finished, memory=memory, side=side)
 
-    def _trimmed(self, made: _Decided) -> _Decided:
+    def _trimmed(self, made: _Decided) -> _Decided | None:
         """What is by little too much with one network's stages folded otherwise, no slower, so that
-        all fits; the same where none can be, or their latencies count."""
-        over = _less(made.resources, self._budget).share(self._budget)
-        if not 0 < over <= NEARLY:
-            return made
-        for n, (chooser, selection) in enumerate(zip(self._choosers, made.decision.selections,
-                                                     strict=True)):
+        all fits; None where none can be, or their latencies count."""
+        if _less(made.resources, self._budget).share(self._budget) > NEARLY:
+            return None
+        selections = made.decision.selections
+        for n, (chooser, selection) in enumerate(zip(self._choosers, selections, strict=True)):
             if self._decider.lowers_latency(n):
                 continue
             counted = chooser.counted(selection)
@@ -365,13 +362,16 @@ class _Attempts:
             trimmed = chooser.within(counted, room)
             if not chooser.fits(trimmed, room):
                 continue
-            selections = list(made.decision.selections)
-            selections[n] = dataclasses.replace(
+            trimmed = dataclasses.replace(
                 trimmed, interval=max(trimmed.interval, selection.interval))
-            other = self._made(dataclasses.replace(made.decision, selections=tuple(selections)))
+            try:
+                other = self._made(dataclasses.replace(made.decision, selections=(
+                    *selections[:n], trimmed, *selections[n + 1:])))
+            except BadInput:
+                continue
             if other.resources.fits(self._budget):
                 return other
-        return made
+        return None
 
     def _learn(self, made: _Decided) -> None:
         """Have the next attempt know what forks hold, and what selections have not counted."""

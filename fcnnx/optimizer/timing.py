@@ -197,8 +197,6 @@ class Solver:
         self._moved: list[int | None] = []  # of all events alike, from the frame before each
         self._first = 0
         self._streams: dict[Source, _Stream] = {}
-        self._always = {Source(name) for name, _ in engine.inputs} - {
-            Source(name) for name in offers or ()}
         self._offers: list[Offers] = []
         self._totals: dict[str, int] = {}  # cycles of a stage's issues
         self._events: list[Events] = []  # as they follow one another
@@ -206,8 +204,9 @@ class Solver:
                        if name in ready and len(ready[name])} if ready else {}
         for name, shape in engine.inputs:
             self._offer(name, shape.beats, None if offers is None else offers.get(name))
+        always = {Source(name) for name, _ in engine.inputs if name not in (offers or ())}
         for stage in engine.stages:
-            self._connect(stage)
+            self._connect(stage, always)
         self._wait()
         self._kept: dict[Source, list[np.ndarray]] = {
             source: [] for source in (self._streams if kept is None else kept)}
@@ -223,9 +222,10 @@ class Solver:
             stream.producer = Offers(table.reshape(self.frames, beats))
             self._offers.append(stream.producer)
 
-    def _connect(self, stage: Stage) -> None:
+    def _connect(self, stage: Stage, always: Collection[Source]) -> None:
+        """Have a stage take and give its streams, of which some are always offered."""
         ours = form(stage.operator, frozenset(
-            k for k, source in enumerate(stage.inputs) if source in self._always))
+            k for k, source in enumerate(stage.inputs) if source in always))
         issues = Events(ours.gaps)
         self._totals[stage.name] = ours.total
         for source, taking in zip(stage.inputs, ours.inputs, strict=True):

@@ -17,7 +17,7 @@ from fcnnx.optimizer.bounds import FLOOR, SURPLUS, Infeasible, Traffic, least_pa
 from fcnnx.optimizer.candidates import Room
 from fcnnx.optimizer.candidates import streamed as streamed_foldings
 from fcnnx.optimizer.choice import Chooser
-from fcnnx.optimizer.decision import LEAST_WORDS, Decider, TooLittle
+from fcnnx.optimizer.decision import Decider, TooLittle
 from fcnnx.optimizer.fifos import size_queues
 from fcnnx.optimizer.folding import build_engine
 from fcnnx.optimizer.memory import BEYOND, FEW_UNDER_WAY, USABLE
@@ -25,6 +25,7 @@ from fcnnx.optimizer.pareto import ANY, fastest, front
 from fcnnx.optimizer.partition import OBJECTIVES, Option, combine, score
 from fcnnx.optimizer.targets import Target, merge_targets
 from fcnnx.optimizer.timing import simulate
+from fcnnx.optimizer.trading import LEAST_WORDS, Trader
 
 from .networks import Builder, autoencoder, dscnn, small
 from .test_hardware import check_engine
@@ -47,7 +48,7 @@ def decide(networks, gbps, objective="throughput", targets=(), policy="joint", b
     decider = Decider(choosers, [wanted[network.name] for network in networks],
                       objective=objective, clock_mhz=125.0, progress=lambda step: None,
                       policy=policy)
-    return choosers, decider.decide(budget, budget + aside, aside)
+    return choosers, decider.decide(budget + aside, aside)
 
 
 def rate(selections):
@@ -81,14 +82,14 @@ def test_words_that_a_network_gives_up_are_taken():
     """The first has hardly any, until the second is faster with fewer."""
     networks = [autoencoder("held"), autoencoder("greedy", 8)]
     choosers = [Chooser(network, BOARD.device, memory(0.5)) for network in networks]
-    decider = Decider(choosers, [Target(network=network.name) for network in networks],
-                      objective="throughput", clock_mhz=125.0, progress=lambda step: None)
     words = memory(0.5).derated * USABLE / (1 + SURPLUS)
     room = Room.of(Resources(dsp=100, lut=60_000, ff=150_000, bram18=240), words)
     greedy = max(front(choosers[1], room, fastest_interval=1),
                  key=lambda each: each.words / each.interval)
     held = fastest(choosers[0], Room.of(room, LEAST_WORDS))
-    made = decider._polished([held, greedy], [ANY, ANY], room)
+    made = Trader(choosers=choosers, room=room, words=words, shared=True, known=[[], []],
+                  longest=[ANY, ANY], keeps=lambda n, option: True,
+                  worth=lambda picked: (1.0, 0.0)).polished([held, greedy])
     assert total(made).fits(room)
     assert made[1].words < greedy.words
     assert made[0].interval < held.interval / 2
