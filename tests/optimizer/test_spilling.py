@@ -6,11 +6,13 @@ import pytest
 from fcnnx import boards
 from fcnnx.errors import BadInput
 from fcnnx.hdl.engine import Engine, Source, SpillingEngine, Stage
+from fcnnx.hdl.memory.axi import Axi
 from fcnnx.hdl.operator import FeatureMap, StreamShape
 from fcnnx.hdl.operators.plumbing import Fork, Queue
-from fcnnx.optimizer import plan
+from fcnnx.optimizer import memory, plan
 from fcnnx.optimizer.spilling import spill, spilled_lanes
 from fcnnx.optimizer.timing import simulate
+from fcnnx.optimizer.ways import Way
 
 from .networks import small, squeeze_excite
 
@@ -92,3 +94,27 @@ def test_two_networks_where_one_must():
 def test_without_a_memory_there_is_no_way_out():
     with pytest.raises(BadInput, match="bram18"):
         plan([squeeze_excite()], BOARD, io="stream", caps=CAPS)
+
+
+def test_first_passes_are_solved_once_for_all_ways(monkeypatch):
+    """Asked with other ways, an engine runs as one that is asked with those alone; what it does
+    while nothing is late is not solved again."""
+    made = plan([squeeze_excite()], BOARD, io="dram", caps=CAPS)
+    engine, = made.accelerator.engines
+    axi = Axi(data_width=64, address_width=32, burst_beats=16)
+    pace = made.networks[0].interval_cycles
+    solved = []
+    monkeypatch.setattr(memory, "simulate", lambda *a, **k: solved.append(k) or simulate(*a, **k))
+    asked, fresh = memory._Side(engine, axi), memory._Side(engine, axi)
+    back, = [each.name for each in asked.crossings if each.spilled]
+    ways = {back: Way(delays=(100, 200), steps=(16, 16))}
+    first = asked.paced(pace, False, {})
+    solved.clear()
+    again = asked.paced(pace, False, ways)
+    few = len(solved)
+    alone = fresh.paced(pace, False, ways)
+    assert len(solved) == few + few + 1
+    assert asked.paced(pace, False, ways) is again is not first
+    assert again.timing.ends.tolist() == alone.timing.ends.tolist()
+    for source in alone.timing.transfers:
+        assert again.timing.transfers[source].tolist() == alone.timing.transfers[source].tolist()
