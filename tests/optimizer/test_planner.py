@@ -176,12 +176,23 @@ def test_what_surely_is_refused_is_asked_once(asked):
     assert len(asked) == 1
 
 
-def test_more_is_set_aside_until_it_fits(asked):
+def test_a_room_lacks_what_is_set_aside(asked, monkeypatch):
+    """Of a refusal, need and what is set aside are then more than is allowed."""
+    check, rows = Decider._check_smallest, []
+
+    def watched(self, *row):
+        rows.append(row)
+        return check(self, *row)
+
+    monkeypatch.setattr(Decider, "_check_smallest", watched)
     caps = {"dsp": 30, "lut": 26_000, "bram18": 6}
     made = optimizer.plan([squeeze_excite(), small()], BOARD, io="dram", caps=caps)
     assert len({aside for _, aside in asked}) > 2
     assert {budget for budget, _ in asked} == {made.budget}
-    assert made.resources.fits(made.budget)
+    assert len(rows) == len(asked)
+    for room, budget, aside in rows:
+        assert all(amount == max(0, getattr(budget, kind) - getattr(aside, kind))
+                   for kind, amount in room.items())
 
 
 def test_caps_too_small_name_the_least_that_would_do():
