@@ -11,7 +11,7 @@ from .bounds import FLOOR, PARTS_OF_FLOOR, SURPLUS, Infeasible, Traffic, least_p
 from .candidates import Room
 from .choice import Chooser, Selection
 from .concurrency import at_once
-from .fifos import ample_places
+from .fifos import ample_places, branches
 from .memory import USABLE
 from .pareto import (
     ANY,
@@ -178,10 +178,8 @@ class Decider:
         key = _key(n, selection)
         if key not in self._measurements:
             chooser = self._choosers[n]
-            engine = chooser.engine(selection)
-            if places := ample_places(engine):
-                engine = chooser.engine(selection, places)
-            timing = simulate(engine, kept=())
+            engine = chooser.engine(selection, ample_places(chooser.engine(selection)))
+            timing = simulate(engine, kept=(), unbounded=branches(engine))
             self._measurements[key] = _Measured(timing.interval_cycles, timing.latency_cycles)
         measured = self._measurements[key]
         return dataclasses.replace(measured, interval=max(measured.interval, selection.interval))
@@ -322,11 +320,13 @@ class Decider:
         if len(alternatives) == 1:
             return self._paced(alternatives[0], times, bounds)
         best, chosen = NOTHING, None
-        each_once = {_key(n, each): (n, each) for selections in alternatives
-                     for n, each in enumerate(selections)}
-        at_once(self._measure, *zip(*each_once.values(), strict=True))
-        for selections in alternatives:
-            measured = map(self._measure, range(len(selections)), selections)
+        # None is faster than its foldings say: what is worth least by those need not be measured.
+        for promised, selections in sorted(
+                ((self._held_worth(each, times, bounds), each) for each in alternatives),
+                key=lambda each: each[0], reverse=True):
+            if promised <= best:
+                break
+            measured = at_once(self._measure, range(len(selections)), selections)
             real = [dataclasses.replace(each, interval=timing.interval)
                     for each, timing in zip(selections, measured, strict=True)]
             try:

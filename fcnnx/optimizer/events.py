@@ -255,8 +255,6 @@ class Events:
     ----------
     times : integers, shape (count,)
         Cycles of the events of the frame at hand.
-    back : :class:`int`
-        Frames, one more than others reach back.
     reach : :class:`int`
         Events before the frame that are kept.
     waits : list of :class:`Wait`
@@ -266,7 +264,7 @@ class Events:
                  ready: np.ndarray | None = None):
         self.gaps, self.floor, self.ready = gaps, floor, ready
         self.count = len(gaps)
-        self.back, self.reach = 2, 1
+        self.reach = 1
         self.waits: list[Wait] = []
 
     @property
@@ -278,9 +276,7 @@ class Events:
         """Have these events wait for others."""
         others = wait.events
         self.waits.append(wait)
-        reach = max(0, -least(wait.index))
-        others.reach = max(others.reach, reach)
-        others.back = max(others.back, -(-reach // others.count) + 1)
+        others.reach = max(others.reach, -least(wait.index))
 
     def allocate(self, room: np.ndarray) -> None:
         """Keep times in this room, of :py:`reach + count` places; all waits are known."""

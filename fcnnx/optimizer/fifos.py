@@ -11,7 +11,7 @@ from .events import form
 from .timing import EngineTiming, Solver, most_frames, simulate
 
 
-__all__ = ["Places", "ample_places", "size_queues", "with_ample_queues"]
+__all__ = ["Places", "ample_places", "branches", "size_queues", "with_ample_queues"]
 
 
 LEAST_FRAMES = 4
@@ -40,36 +40,37 @@ def size_queues(make: Callable[[Places], Engine],
     The engine, and its timing.
     """
     ideal = ideal or with_ample_queues(make)
-    shortest = make({})
-    ample = ample_places(shortest)
-    if not ample:
+    if not _forks(ideal.engine):
         return ideal.engine, ideal.result()
-    search = _Search(make, ample, ideal)
-    search.shorten(_held(make(ample), ideal.interval))
-    beats = sum(shortest.shape(source).beats for source in shortest.sources)
-    for name, depths in ample.items() if beats < LARGE else ():
-        for branch in range(len(depths)):
-            search.bisect(name, branch)
+    search = _Search(make, ideal)
+    if sum(ideal.engine.shape(source).beats for source in ideal.engine.sources) < LARGE:
+        for source in branches(ideal.engine):
+            search.bisect(source)
     return search.solver.engine, search.solver.result()
 
 
 def with_ample_queues(make: Callable[[Places], Engine]) -> Solver:
-    """The engine with queues in which nothing waits, solved until it repeats itself."""
-    engine = make({})
-    if ample := ample_places(engine):
-        engine = make(ample)
-    solver = Solver(engine, frames=most_frames(engine), kept=_ports(engine))
-    least = LEAST_FRAMES if ample else 2
+    """The engine with queues that are never full, solved until it repeats itself."""
+    engine = make(ample_places(make({})))
+    solver = Solver(engine, frames=most_frames(engine), kept=_ports(engine),
+                    unbounded=branches(engine))
+    least = LEAST_FRAMES if _forks(engine) else 2
     while solver.solved < least or not (solver.repeats or solver.solved == solver.frames):
         solver.solve_frame()
     return solver
 
 
 def ample_places(engine: Engine) -> Places:
-    """Queues at the forks of an engine that hold four frames: a branch over the whole map keeps
-    the others waiting for more than two."""
+    """Queues at the forks of an engine that hold four frames; beats take as long through them as
+    through any."""
     return {stage.name: (4 * fork.shape.beats,) * len(fork.places)
             for stage, fork in _forks(engine)}
+
+
+def branches(engine: Engine) -> list[Source]:
+    """The streams that leave the forks of an engine."""
+    return [Source(stage.name, branch) for stage, fork in _forks(engine)
+            for branch in range(len(fork.places))]
 
 
 def _ports(engine: Engine) -> list[Source]:
@@ -91,7 +92,8 @@ def _held(engine: Engine, interval: int) -> Places:
     forks = _forks(engine)
     around = [source for stage, fork in forks for source in (
         stage.inputs[0], *(Source(stage.name, branch) for branch in range(len(fork.places))))]
-    crossed = simulate(engine, LEAST_FRAMES, offers=offers, kept=around).transfers
+    crossed = simulate(engine, LEAST_FRAMES, offers=offers, kept=around,
+                       unbounded=branches(engine)).transfers
     held: dict[str, tuple[int, ...]] = {}
     for stage, fork in forks:
         issued = crossed[stage.inputs[0]]
@@ -108,54 +110,48 @@ class _Search:
     Parameters
     ----------
     make : as in :func:`size_queues`
-    places : :data:`Places`
-        Ample ones.
     ideal : :class:`Solver`
-        With them: no frame may end later than there.
+        With queues that are never full: no frame may end later than there.
 
     Attributes
     ----------
     places : :data:`Places`
-        The shortest yet that cost nothing.
+        The shortest yet that cost nothing: the least that all queues can have, or what the branches
+        hold, doubled until it is enough.
     solver : :class:`Solver`
         With them.
     """
 
-    def __init__(self, make: Callable[[Places], Engine], places: Places, ideal: Solver):
+    def __init__(self, make: Callable[[Places], Engine], ideal: Solver):
         self._make = make
         self._ends, self._ports = ideal.ends.tolist(), _ports(ideal.engine)
-        self.places, self.solver = places, ideal
+        later = np.arange(1, ideal.frames - ideal.solved + 1) * ideal.interval
+        self._later = (ideal.ends[-1] + later).tolist()
+        held = _held(ideal.engine, ideal.interval)
+        tried = {name: (LEAST_PLACES,) * len(depths) for name, depths in held.items()}
+        while not self._take(tried):
+            tried = {name: tuple(max(LEAST_PLACES, depth) for depth in depths)
+                     for name, depths in held.items()}
+            held = {name: tuple(2 * depth for depth in depths) for name, depths in held.items()}
 
-    def take(self, places: Places) -> bool:
+    def _take(self, places: Places) -> bool:
         """Take these if they cost nothing."""
-        solver = Solver(self._make(places), frames=len(self._ends), kept=self._ports)
+        solver = Solver(self._make(places), frames=len(self._ends + self._later), kept=self._ports)
         if not all(solver.keeps(end) for end in self._ends):
+            return False
+        if not all(solver.repeats or solver.keeps(end) for end in self._later):
             return False
         self.places, self.solver = places, solver
         return True
 
-    def shorten(self, held: Places) -> None:
-        """Take the least places that all queues can have, or what the branches hold, doubled until
-        it costs nothing."""
-        ample = self.places
-        if self.take({name: (LEAST_PLACES,) * len(depths) for name, depths in ample.items()}):
-            return
-        while any(mine < most for name in ample
-                  for mine, most in zip(held[name], ample[name], strict=True)):
-            if self.take({name: tuple(min(max(LEAST_PLACES, mine), most) for mine, most in
-                                      zip(held[name], ample[name], strict=True))
-                          for name in ample}):
-                return
-            held = {name: tuple(2 * depth for depth in depths) for name, depths in held.items()}
-
-    def bisect(self, name: str, branch: int) -> None:
+    def bisect(self, source: Source) -> None:
         """Take the least depth of one branch, the others as they are."""
         def shorter(depth: int) -> bool:
-            depths = list(self.places[name])
-            depths[branch] = depth
-            return self.take({**self.places, name: tuple(depths)})
+            depths = list(self.places[source.name])
+            depths[source.output] = depth
+            return self._take({**self.places, source.name: tuple(depths)})
 
-        low, high = LEAST_PLACES, self.places[name][branch]
+        low, high = LEAST_PLACES, self.places[source.name][source.output]
         if low == high or shorter(low):
             return
         while high - low > 1:

@@ -54,13 +54,13 @@ class Rows:
     """
 
     def __init__(self, rows: Sequence[Events], limited: Sequence[Events]):
+        self._reach = _array(row.reach for row in rows)
         sizes = [row.reach + row.count for row in rows]
         ends = np.cumsum(sizes)
         self._times = np.empty(int(ends[-1]), np.int64)
         for row, end, size in zip(rows, ends.tolist(), sizes, strict=True):
             self._times[end - size:end - row.count] = NEVER
             row.allocate(self._times[end - size:end])
-        self._moved = np.zeros((len(rows), 2), np.int64)  # by the least, by the most
         self._tables = _tables(rows, limited, ends - [row.count for row in rows])
         # Rows that refer to each other would outlive all use: they are large.
         for row in rows:
@@ -69,13 +69,13 @@ class Rows:
     def settle(self, end: int | None = None) -> int:
         """Find the frame's times; returns :data:`DONE`, :data:`STUCK` where events wait for one
         another, or :data:`LATE` as soon as a row ends later than this."""
-        return _settle(self._times, self._tables, self._moved, -NEVER if end is None else end)
+        return _settle(self._times, self._tables, -NEVER if end is None else end)
 
-    def moved(self, count: int) -> int | None:
-        """By how much all events of the first rows came after those of the frame before; None where
-        not all by as much."""
-        least, most = int(self._moved[:count, 0].min()), int(self._moved[:count, 1].max())
-        return least if least == most else None
+    def moved_by(self, cycles: int, count: int) -> bool:
+        """Whether in the first rows all that later events may wait for has come so many cycles
+        after what events of the frame waited for."""
+        return _moved_by(self._times, self._tables.first[:count], self._tables.size[:count],
+                         self._reach[:count], cycles)
 
 
 class _Pool:
@@ -141,12 +141,21 @@ def _starts(counts) -> np.ndarray:
     return np.cumsum([0, *counts], dtype=np.int64)
 
 
-def _settle(times, tables, moved, end):
+@numba.njit(cache=True, nogil=True)
+def _moved_by(times, first, size, reach, cycles):
+    """As :meth:`Rows.moved_by`: what is kept before the frame, and what will be."""
+    for row in range(len(size)):
+        for k in range(first[row] - reach[row], first[row]):
+            if times[k + size[row]] - times[k] != cycles:
+                return False
+    return True
+
+
+def _settle(times, tables, end):
     """Take up the first row, as far as it goes, and then those that wait for it: the last one that
     is asked again comes next, which lets others gather more to do than turns would."""
     rows, waits = len(tables.size), len(tables.on)
-    moved[:, 0], moved[:, 1] = -NEVER, NEVER
-    return _take_up(times, *tables, moved, end, tables.known.copy(), tables.ready[:-1].copy(),
+    return _take_up(times, *tables, end, tables.known.copy(), tables.ready[:-1].copy(),
                     np.zeros(waits, np.int64), np.zeros(waits, np.int64),
                     np.empty(CHUNK, np.int64), np.arange(rows - 1, -1, -1),
                     np.ones(rows, np.bool_))
@@ -156,7 +165,7 @@ def _settle(times, tables, moved, end):
 # taken from a tuple, which takes longer than what a visit of a row has to do.
 @numba.njit(cache=True, nogil=True)
 def _take_up(times, first, size, known, floor, gap, gaps, ready, limited, waits, follower,
-             followers, on, numbers, pool, cycles, moved, end, done, taken, past, until, room,
+             followers, on, numbers, pool, cycles, end, done, taken, past, until, room,
              stack, stacked):
     """As :func:`_settle`. Of each wait are kept: which one is the first of an event that is not
     found yet (``past``), or of one that waits for what is not (``until``). Both of its indices
@@ -221,7 +230,7 @@ def _take_up(times, first, size, known, floor, gap, gaps, ready, limited, waits,
                     room[event - start] = max(room[event - start], time)
                     k += 1
                 past[wait] = k
-            begin, least, most = first[row] + start, moved[row, 0], moved[row, 1]
+            begin = first[row] + start
             time, ahead, uneven = times[begin - 1], gap[row], gaps[row] + start
             even, bound = gaps[row] < 0, taken[row] < ready[row + 1]
             for k in range(stop - start):
@@ -232,10 +241,7 @@ def _take_up(times, first, size, known, floor, gap, gaps, ready, limited, waits,
                     bound = taken[row] < ready[row + 1]
                     if bound:
                         time = cycles[taken[row]]
-                by = time - times[begin + k]
-                least, most = min(least, by), max(most, by)
                 times[begin + k] = time
-            moved[row, 0], moved[row, 1] = least, most
             start = stop
             if stop < full:
                 break

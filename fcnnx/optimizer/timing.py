@@ -180,6 +180,8 @@ class Solver:
         Cycles in which the sink is ready; it always is after the last of them, and if left out.
     kept : collection of :class:`Source` or None
         Streams whose transfers are kept; all where it is None.
+    unbounded : collection of :class:`Source`
+        Streams whose queues are taken never to be full.
 
     Attributes
     ----------
@@ -190,11 +192,10 @@ class Solver:
     def __init__(self, engine: Engine, *, frames: int = MOST_FRAMES,
                  offers: Mapping[str, np.ndarray] | None = None,
                  ready: Mapping[str, np.ndarray] | None = None,
-                 kept: Collection[Source] | None = None):
+                 kept: Collection[Source] | None = None, unbounded: Collection[Source] = ()):
         self.engine, self.frames = engine, frames
         self.solved = 0
         self._ends: list[int] = []
-        self._moved: list[int | None] = []  # of all events alike, from the frame before each
         self._first = 0
         self._streams: dict[Source, _Stream] = {}
         self._offers: list[Offers] = []
@@ -207,7 +208,7 @@ class Solver:
         always = {Source(name) for name, _ in engine.inputs if name not in (offers or ())}
         for stage in engine.stages:
             self._connect(stage, always)
-        self._wait()
+        self._wait(frozenset(unbounded))
         self._kept: dict[Source, list[np.ndarray]] = {
             source: [] for source in (self._streams if kept is None else kept)}
         sinks = [self._streams[source].transfers for _, source in engine.outputs]
@@ -251,7 +252,7 @@ class Solver:
                                   floor=stream.size - 1 if stream.giving is None else NEVER)
         self._events.append(stream.transfers)
 
-    def _wait(self) -> None:
+    def _wait(self, unbounded: Collection[Source]) -> None:
         """Have all events wait for what they do wait for."""
         for source, stream in self._streams.items():
             whole = Run(0, 1, stream.beats)
@@ -269,7 +270,7 @@ class Solver:
                                 else stream.offered(stream.taking.needs))
                 self._hold(stream.consumer, stream.transfers or stream.producer, index, delay,
                            stream.taking.waits)
-            if stream.giving is not None:
+            if stream.giving is not None and source not in unbounded:
                 events, index = stream.crossed(stream.giving.places)
                 self._hold(stream.producer, events, index, stream.giving.back,
                            stream.giving.waits)
@@ -335,18 +336,14 @@ class Solver:
         self._ends.append(self._last())
         for source, frames in self._kept.items():
             frames.append(self._streams[source].cycles().copy())
-        if self.solved:
-            self._moved.append(self._rows.moved(len(self._events)))
         self.solved += 1
 
     @property
     def repeats(self) -> bool:
-        """Whether every event of the last frame was that of the one before, an interval later, and
-        so before, as far back as any of them reaches: then it is so for ever."""
-        back = max(events.back for events in self._events)
-        if self._ready or self.solved < back + 1:
-            return False
-        return (all(moved == self.interval for moved in self._moved[-back:])
+        """Whether all that events of the next frame may wait for comes an interval after what those
+        of the last frame waited for: then they do so as well, and it is so for ever."""
+        return (not self._ready and self.solved > 1
+                and self._rows.moved_by(self.interval, len(self._events))
                 and all(self._goes_on(offers) for offers in self._offers))
 
     def _goes_on(self, offers: Offers) -> bool:
@@ -362,7 +359,6 @@ class Solver:
         """Go on to the last frame that is asked for, of an engine that repeats itself."""
         interval, further = self.interval, self.frames - self.solved
         self._ends += (self._ends[-1] + interval * np.arange(1, further + 1)).tolist()
-        self._moved += [interval] * further
         self.solved = self.frames
 
     def result(self) -> EngineTiming:
@@ -394,7 +390,8 @@ def most_frames(engine: Engine) -> int:
 def simulate(engine: Engine, frames: int | None = None, *,
              offers: Mapping[str, np.ndarray] | None = None,
              ready: Mapping[str, np.ndarray] | None = None,
-             kept: Collection[Source] | None = None) -> EngineTiming:
+             kept: Collection[Source] | None = None,
+             unbounded: Collection[Source] = ()) -> EngineTiming:
     """Predict every transfer of an engine.
 
     Stops early where the whole engine repeats itself, if sources and sinks never wait.
@@ -404,7 +401,7 @@ def simulate(engine: Engine, frames: int | None = None, *,
     engine : :class:`Engine`
     frames : :class:`int` or None
         Two at least; as many as :func:`most_frames` where it is None.
-    offers, ready, kept
+    offers, ready, kept, unbounded
         As in :class:`Solver`.
 
     Raises
@@ -413,7 +410,8 @@ def simulate(engine: Engine, frames: int | None = None, *,
         If the beats can never all cross.
     """
     frames = most_frames(engine) if frames is None else frames
-    solver = Solver(engine, frames=frames, offers=offers, ready=ready, kept=kept)
+    solver = Solver(engine, frames=frames, offers=offers, ready=ready, kept=kept,
+                    unbounded=unbounded)
     while solver.solved < frames and not solver.repeats:
         solver.solve_frame()
     if offers is not None and solver.solved < frames:

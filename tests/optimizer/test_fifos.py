@@ -8,7 +8,7 @@ from fcnnx import boards
 from fcnnx.hdl.operators.plumbing import LEAST_PLACES, Fork
 from fcnnx.optimizer.choice import Chooser
 from fcnnx.optimizer.deadlock import check_deadlock
-from fcnnx.optimizer.fifos import ample_places, size_queues
+from fcnnx.optimizer.fifos import size_queues, with_ample_queues
 from fcnnx.optimizer.pareto import base_prices
 from fcnnx.optimizer.timing import Solver, simulate
 
@@ -29,7 +29,7 @@ def maker(network, limit):
 def test_short_queues_cost_nothing(network, limit):
     make = maker(network, limit)
     engine, timing = size_queues(make)
-    ideal = simulate(make(ample_places(make({}))))
+    ideal = with_ample_queues(make).result()
     assert timing.interval_cycles == ideal.interval_cycles
     assert timing.latency_cycles <= ideal.latency_cycles
     assert simulate(engine).interval_cycles == timing.interval_cycles
