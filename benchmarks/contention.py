@@ -208,9 +208,8 @@ def points(record: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, Point]
 
 
 def contention() -> list[Contention]:
-    """Sets of large topologies, scaled: smaller pictures and narrower layers, and a part of the
-    device for two of them, the whole of it for three; bandwidths from where the memory is the limit
-    to where it is none."""
+    """Sets of large topologies, scaled: smaller pictures and narrower layers, and for some a part
+    of the device; bandwidths from where the memory is the limit to where it is none."""
     small = "{}_small_qdq.onnx".format
     part = {"dsp": 120, "lut": 38_000, "bram18": 190}
     return [Contention(name=f"contention_{name}", models=tuple(map(small, models)), caps=caps,
@@ -220,5 +219,6 @@ def contention() -> list[Contention]:
                 ("vgg_alex", ("vgg19", "alexnet"), part, (0.2, 0.4, 0.8, 1.6, 0.1), None),
                 ("vgg_alex_zf", ("vgg19", "alexnet", "zfnet512"), {},
                  (0.4, 0.8, 1.6, 0.6, 1.2), 0.6),
-                ("alex_squeeze", ("alexnet", "squeezenet"), part, (0.2, 0.4, 0.8, 1.6, 0.1),
-                 None))]
+                ("alex_squeeze", ("alexnet", "squeezenet"), {}, (0.2, 0.4, 0.8, 1.6, 0.1), None),
+                ("alex_squeeze_part", ("alexnet", "squeezenet"), part,
+                 (0.2, 0.4, 0.8, 1.6, 0.1), None))]

@@ -251,16 +251,23 @@ def contended(kept: Kept) -> str:
         "served by tables (first), and each network planned as if the memory were its own, served "
         "in turn (second), both simulated with the memory's jitter, frames back to back. "
         "Topologies of the onnx package, made smaller so that they are simulated within minutes: "
-        f"{_scales()}. Bandwidth is capped below the board's, for sets of two multipliers, look-up "
-        "tables and block RAM too. Progress is the interval alone on the whole device by the mean "
-        "interval here; weighted throughput its mean, as all weights are equal; fairness the least "
-        "by the greatest. Utilisation is of the words that the memory gives, refreshes taken off; "
+        f"{_scales()}. Bandwidth is capped below the board's{_caps()}. Progress is "
+        "the interval alone on all of it by the mean interval here; weighted throughput its mean, "
+        "as all weights are equal; fairness the least by the greatest. Utilisation is of the words "
+        "that the memory gives, refreshes taken off; "
         "held apart are networks whose frames the joint plan has farther apart than their stages "
         "ask for: there the memory is the limit. Exact: no value differs from the golden model's. "
         "To the cycle: the joint plan's intervals are those predicted, and no engine waited for "
         "the memory.",
         ["set", "GB/s", "throughput", "unaware", "ratio", "fairness", "unaware", "utilisation",
          "held apart", "unaware", "exact", "to the cycle", "progress", "unaware"], rows)
+
+
+def _caps() -> str:
+    """What sets have of the device's resources where it is not all of them."""
+    parts = {case.name: ", ".join(f"{most} {kind}" for kind, most in case.caps.items())
+             for case in contention.contention() if case.caps}
+    return "".join(f"; {name} has at most {part}" for name, part in parts.items())
 
 
 def _scales() -> str:

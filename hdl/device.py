@@ -39,6 +39,13 @@ class Resources:
         return Resources(dsp=times * self.dsp, bram18=times * self.bram18,
                          uram=times * self.uram, lut=times * self.lut, ff=times * self.ff)
 
+    def __sub__(self, other: "Resources") -> "Resources":
+        return self + other * -1
+
+    def less(self, other: "Resources") -> "Resources":
+        """As many less those of another, and none where that has more."""
+        return Resources(**{name: max(0, amount) for name, amount in (self - other).items()})
+
     def items(self) -> list[tuple[str, int]]:
         """Name and amount of every kind."""
         return [(name, getattr(self, name)) for name in KINDS]

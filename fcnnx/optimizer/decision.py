@@ -140,9 +140,7 @@ class Decider:
         TargetMissed
             If a target cannot be met.
         """
-        left = Resources(**{kind: max(0, amount - getattr(aside, kind))
-                            for kind, amount in budget.items()})
-        room, budget = Room.of(left, self._words), Room.of(budget, self._words)
+        room, budget = Room.of(budget.less(aside), self._words), Room.of(budget, self._words)
         self._check_smallest(room, budget, aside)
         single = len(self._choosers) == 1
         numbers = range(len(self._choosers))

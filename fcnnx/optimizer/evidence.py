@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from fcnnx.hdl.device import KINDS, Resources
+from fcnnx.hdl.device import Resources
 from fcnnx.hdl.engine import Engine
 from fcnnx.plan import FrontPoint
 
@@ -64,8 +64,7 @@ def _faster(chooser: Chooser, selection: Selection, budget: Resources,
     useful = chooser.useful[chooser.useful < selection.interval]
     if not useful.size:
         return None
-    left = Resources(**{kind: max(0, getattr(budget, kind) - getattr(others, kind))
-                        for kind in KINDS})
+    left = budget.less(others)
     amounts = np.maximum(chooser.bounds(left, int(useful[-1])), 1)
     prices = prices_of(amounts)
     best: tuple[float, Selection] | None = None

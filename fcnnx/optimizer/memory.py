@@ -248,7 +248,7 @@ class _Side:
             if first:
                 timing = self._simulated(engine, offers | back)
             else:
-                timing, first = self._first(engine, offers, spreads), offers
+                timing, first = self._first(engine, pace, offers, spreads), offers
             came, back = back, {each.stream: _back(each, each.spilled, timing, ways[each.name])
                                 for each in crossings if each.spilled and each.name in ways}
             counted, real = real, {each.stream: timing.transfers.frames(each.source, STILL)[:, 0]
@@ -263,7 +263,7 @@ class _Side:
             begins = held
         assert timing is not None
         if back:
-            free = (self._first(engine, offers, spreads) if all(
+            free = (self._first(engine, pace, offers, spreads) if all(
                 np.array_equal(cycles, first[name]) for name, cycles in offers.items())
                 else simulate(engine, STILL, offers=offers, kept=()))
             if not np.array_equal(free.ends, timing.ends):
@@ -273,11 +273,11 @@ class _Side:
                            timing=dataclasses.replace(
                                timing, latency_cycles=int(timing.ends[0]) - begun))
 
-    def _first(self, engine: Engine, offers: Mapping[str, np.ndarray],
+    def _first(self, engine: Engine, pace: int, offers: Mapping[str, np.ndarray],
                spreads: Mapping[str, int]) -> EngineTiming:
         """The engine with frames as they come at first, and nothing coming back late; kept where
         something does come back, as the same is then asked for with other ways."""
-        key = engine is self.engine, *sorted(spreads.items())
+        key = pace, engine is self.engine, *sorted(spreads.items())
         timing = self._unhindered.get(key) or self._simulated(engine, offers)
         if engine.returning:
             self._unhindered[key] = timing
@@ -447,6 +447,7 @@ def _fewest_ports(memory: MemoryTiming, demands: Sequence[Demand]) -> Schedule:
     fewest = max(1, math.ceil(rate / (memory.share * (1 - memory.refresh_share))))
     tries = [(False, ports) for ports in range(fewest, memory.ports + 1)]
     tries += [(True, ports) for ports in range(max(2, fewest), memory.ports + 1)]
+    at_once(Demand.curve, [demand for demand in demands if demand.words])
     refusal: Infeasible | None = None
     for striping, ports in tries or [(False, memory.ports)]:
         fewer = dataclasses.replace(memory, ports=ports, words_per_cycle=memory.share * ports)
@@ -548,6 +549,8 @@ def _transfers(paced: PacedEngine, each: _Crossing) -> np.ndarray:
     dry."""
     cycles = paced.timing.transfers.frames(each.source)
     if each.kind == "weights":
+        while cycles[-2, 0] < paced.first:
+            cycles = np.concatenate([cycles, cycles[-1:] + paced.timing.interval_cycles])
         early = cycles < paced.first
         ahead = np.arange(early.sum(), 0, -1) * paced.pace // cycles.shape[1]
         cycles[early] = paced.first - 1 - ahead

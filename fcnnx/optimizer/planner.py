@@ -297,7 +297,7 @@ class _Attempts:
                     fitting.append(less)
                 break
             if attempt:
-                self._spared += _less(made.resources, self._budget)
+                self._spared += made.resources.less(self._budget)
         if not fitting:
             raise TooLittle(*_over(made.resources, self._budget),
                             blocks=made.resources.bram18 - self._budget.bram18)
@@ -351,14 +351,14 @@ class _Attempts:
     def _trimmed(self, made: _Decided) -> _Decided | None:
         """What is by little too much with one network's stages folded otherwise, no slower, so that
         all fits; None where none can be, or their latencies count."""
-        if _less(made.resources, self._budget).share(self._budget) > NEARLY:
+        if made.resources.less(self._budget).share(self._budget) > NEARLY:
             return None
         selections = made.decision.selections
         for n, (chooser, selection) in enumerate(zip(self._choosers, selections, strict=True)):
             if self._decider.lowers_latency(n):
                 continue
             counted = chooser.counted(selection)
-            room = _less(counted.resources + self._budget, made.resources)
+            room = (counted.resources + self._budget).less(made.resources)
             trimmed = chooser.within(counted, room)
             if not chooser.fits(trimmed, room):
                 continue
@@ -379,7 +379,7 @@ class _Attempts:
             chooser.remember(done.engine)
         counted = sum((chooser.counted(selection).resources for chooser, selection
                        in zip(self._choosers, made.decision.selections, strict=True)), Resources())
-        self._uncounted = _less(made.resources, counted)
+        self._uncounted = made.resources.less(counted)
         self._most = Resources(**{kind: max(amount, getattr(self._most, kind))
                                   for kind, amount in self._uncounted.items()})
 
@@ -401,12 +401,6 @@ def _spill(choosers: Sequence[Chooser], blocks: int) -> bool:
         chooser.spill(node, branch)
         bits += held
     return bits > 0
-
-
-def _less(room: Resources, taken: Resources) -> Resources:
-    """What is left."""
-    return Resources(**{kind: max(0, amount - getattr(taken, kind))
-                        for kind, amount in room.items()})
 
 
 def _finish(chooser: Chooser, selection: Selection) -> _Finished:

@@ -22,7 +22,7 @@ __all__ = ["EngineTiming", "Solver", "StageTiming", "Transfers", "is_large", "mo
 
 MOST_FRAMES = 8
 LARGE = 1 << 22  # beats of a frame on all streams
-FEW_FRAMES = 5
+FEW_FRAMES = 4
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,15 +70,23 @@ class Transfers(Mapping[Source, np.ndarray]):
         return len(self._events)
 
     def frames(self, source: Source, count: int | None = None) -> np.ndarray:
-        """Of so many frames, shape (frames, beats); where they go on as those before, only one of
-        them if it is left out."""
+        """Of so many frames, shape (frames, beats); of those that go on as the one before, only the
+        first if it is left out."""
         solved, size = self._events[source], self._sizes[source]
-        count = min(len(solved) + 1, self._frames) if count is None else count
+        count = min(self._told(solved), self._frames) if count is None else count
         ends = np.stack(solved[:count]).astype(np.int64)
         if size > 1:
             ends = (ends[:, :, None] + np.arange(1 - size, 1)).reshape(len(ends), -1)
         later = np.arange(1, count - len(ends) + 1) * self._interval
         return np.concatenate([ends, ends[-1] + later[:, None]]) if len(later) else ends
+
+
+    def _told(self, solved: Sequence[np.ndarray]) -> int:
+        """Frames of which the last goes on as the one before, and so do all after it."""
+        told = len(solved) + 1
+        while told > 2 and np.array_equal(solved[told - 2], solved[told - 3] + self._interval):
+            told -= 1
+        return told
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

@@ -62,8 +62,7 @@ class Trader:
         """What all networks but one leave."""
         others = [each for k, each in enumerate(selections) if k != n]
         taken = sum((each.resources for each in others), Resources())
-        left = Resources(**{kind: amount - getattr(taken, kind)
-                            for kind, amount in self.room.items()})
+        left = self.room - taken
         if self.words is None or not self.shared:
             return Room.of(left, self.words)
         moved = sum(each.words / each.interval for each in others)
@@ -83,7 +82,8 @@ class Trader:
                 left = self.left(made, n)
                 rooms = [Room.of(left, share * self.words) for share in WORDS_SHARES]
                 for option in at_once(fastest, [chooser] * len(rooms), rooms):
-                    if option is None or not self._may(n, option):
+                    if (option is None or option.interval > self.longest[n]
+                            or not self.keeps(n, option)):
                         continue
                     self.known[n].append(option)
                     tried = [*made[:n], option, *made[n + 1:]]
@@ -108,6 +108,3 @@ class Trader:
             if made == before:
                 break
         return tuple(made)
-
-    def _may(self, n: int, option: Selection) -> bool:
-        return option.interval <= self.longest[n] and self.keeps(n, option)

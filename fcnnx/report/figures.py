@@ -101,7 +101,7 @@ def _bound(plan: Plan, network: NetworkPlan) -> dict[str, Any]:
     other networks and the memory side leave."""
     others = [each.resources for each in plan.networks if each is not network]
     used = sum(others, plan.memory_resources)
-    left = {kind: getattr(plan.budget, kind) - getattr(used, kind) for kind in KINDS}
+    left = dict((plan.budget - used).items())
     needs = None if network.faster is None else _point(network.faster)
     short = {} if needs is None else {kind: needs[kind] - left[kind] for kind in KINDS
                                       if needs[kind] > left[kind]}

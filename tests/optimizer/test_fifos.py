@@ -8,7 +8,7 @@ from fcnnx import boards
 from fcnnx.hdl.operators.plumbing import LEAST_PLACES, Fork
 from fcnnx.optimizer.choice import Chooser
 from fcnnx.optimizer.deadlock import check_deadlock
-from fcnnx.optimizer.fifos import size_queues, with_ample_queues
+from fcnnx.optimizer.fifos import ample_places, size_queues, with_ample_queues
 from fcnnx.optimizer.pareto import base_prices
 from fcnnx.optimizer.timing import Solver, simulate
 
@@ -39,6 +39,16 @@ def test_short_queues_cost_nothing(network, limit):
              if isinstance(stage.operator, Fork)}
     longest = max(max(fork.places) for fork in forks.values())
     assert LEAST_PLACES < longest < 2 * max(fork.shape.beats for fork in forks.values())
+
+
+@pytest.mark.parametrize(("network", "limit"), [
+    (small_residual(), 20_000), (small_residual(), 700), (tiny_residual(), 400)])
+def test_queues_that_are_never_full_are_as_deep_ones(network, limit):
+    make = maker(network, limit)
+    ideal = with_ample_queues(make)
+    deep = Solver(make(ample_places(make({}))), frames=ideal.solved)
+    assert all(deep.keeps(end) for end in ideal.ends.tolist())
+    assert deep.ends.tolist() == ideal.ends.tolist()
 
 
 @pytest.mark.parametrize(("network", "limit"), [(small_residual(), 700), (tiny_residual(), 400)])
