@@ -7,10 +7,10 @@ import itertools
 import pytest
 
 from fcnnx import boards, optimizer
-from fcnnx.errors import BadInput, TargetMissed
+from fcnnx.errors import BadInput, Problem, TargetMissed
 from fcnnx.hdl.device import Resources
 from fcnnx.hdl.operators.plumbing import Fork
-from fcnnx.optimizer import Target
+from fcnnx.optimizer import Target, planner
 from fcnnx.optimizer.choice import Chooser
 from fcnnx.optimizer.decision import Decider, TooLittle
 from fcnnx.optimizer.pareto import fastest, front
@@ -264,3 +264,29 @@ def test_what_is_too_much_by_little_is_folded_otherwise(monkeypatch):
         assert after.resources.fits(caps)
         assert all(mine.timing.interval_cycles <= theirs.timing.interval_cycles
                    for mine, theirs in zip(after.networks, before.networks, strict=True))
+
+
+@pytest.mark.parametrize(("step", "caps"), [
+    ("_trimmed", Resources(dsp=90, lut=22_000, ff=200_000, bram18=80)),
+    ("_with_less_aside", Resources(dsp=90, lut=26_000, ff=200_000, bram18=80))])
+def test_what_the_memory_then_refuses_ends_no_plan(monkeypatch, step, caps):
+    """What is tried beside a plan may ask for more than the memory gives."""
+    trying, refused = [], []
+
+    def tried(attempts, *made, original=getattr(_Attempts, step)):
+        trying.append(step)
+        found = original(attempts, *made)
+        trying.pop()
+        return found
+
+    def refusing(*engines, original=planner._plan_memory, **options):
+        if trying:
+            refused.append(step)
+            raise TargetMissed(Problem(where="a", reason="Too slow.", remedy="Allow more."))
+        return original(*engines, **options)
+
+    monkeypatch.setattr(_Attempts, step, tried)
+    monkeypatch.setattr(planner, "_plan_memory", refusing)
+    found = plan([small("a"), dscnn("b")], BOARD, caps=caps, io="dram")
+    assert refused
+    assert found.resources.fits(caps)
