@@ -26,7 +26,7 @@ from .pareto import (
 from .partition import Option, combine, weighted
 from .targets import Target
 from .timing import simulate
-from .trading import NOTHING, Trader
+from .trading import LEAST_WORDS, NOTHING, Trader
 
 
 __all__ = ["POLICIES", "Decider", "Decision", "TooLittle"]
@@ -158,6 +158,26 @@ class Decider:
     def lowers_latency(self, n: int) -> bool:
         """Whether single stages of a network may be faster than its interval asks for."""
         return len(self._choosers) == 1 or bool(self._targets[n].latency_ms)
+
+    def refolded(self, n: int, selection: Selection, interval: int,
+                 room: Resources) -> Selection | None:
+        """One network's stages folded otherwise, within what there is for it and the words that it
+        moves at this interval: as fast as before if that fits, else as fast as fits. None where
+        nothing does, or single stages may be faster than the interval asks for."""
+        if self.lowers_latency(n):
+            return None
+        chooser = self._choosers[n]
+        other = chooser.within(selection, room)
+        if chooser.fits(other, room):
+            return dataclasses.replace(other, interval=max(other.interval, interval))
+        words = self._words
+        if words is not None and self._shared:
+            words = max(selection.words / interval, LEAST_WORDS)
+        slower = fastest(chooser, Room.of(room, words))
+        most = self._targets[n].most_cycles(self._clock) or ANY
+        if slower is None or self._tightened(n, slower, most) != most:
+            return None
+        return dataclasses.replace(slower, interval=max(slower.interval, interval))
 
     def worth(self, progress: Sequence[float]) -> tuple[float, float]:
         """What the objective makes of each network's progress, the greater the better: whether

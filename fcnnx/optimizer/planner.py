@@ -36,7 +36,9 @@ __all__ = ["check_io", "plan"]
 BRAM18_BITS = 18 * 1024
 LEAST_SPILLED = 2 * BRAM18_BITS  # of a queue: of less, its way through memory takes as much
 ATTEMPTS = 6  # until queues at joins, sized last, fit as well
-NEARLY = 0.005  # of the budget, that is mended where it is too much
+NEARLY = 0.05  # of the budget, that is mended where it is too much
+NEARLY_LARGE = 0.005  # of large networks: to decide anew takes no longer, and finds faster ones
+MENDS = 2  # of one plan, one after the other
 STEPS = 4  # between what is set aside and what would have done
 CROWDED = 0.85  # of a device's look-up tables: the rest is what routers ask for
 IOS = ("stream", "dram")
@@ -71,6 +73,11 @@ class _Decided:
     def resources(self) -> Resources:
         """Of all."""
         return sum((each.resources for each in self.networks), self.side)
+
+    @property
+    def large(self) -> bool:
+        """Whether sizing the queues of a network takes longer than deciding."""
+        return any(is_large(each.engine) for each in self.networks)
 
 
 _MemoryPlanner = Callable[[Sequence[_Finished], Sequence[Selection]], MemoryPlan]
@@ -288,13 +295,11 @@ class _Attempts:
             if (found := self._fitting(made)) is not None:
                 fitting.append(found)
             fits = found is made
-            if fitting and (any(is_large(done.engine) for done in made.networks)
-                            or (fits and not attempt)):
+            if fitting and (made.large or (fits and not attempt)):
                 break
             self._learn(made)
             if fits:
-                if (less := self._with_less_aside()) is not None:
-                    fitting.append(less)
+                fitting += self._with_less_aside()
                 break
             if attempt:
                 self._spared += made.resources.less(self._budget)
@@ -303,23 +308,26 @@ class _Attempts:
                             blocks=made.resources.bram18 - self._budget.bram18)
         return max(fitting, key=self._worth)
 
-    def _with_less_aside(self) -> _Decided | None:
+    def _with_less_aside(self) -> list[_Decided]:
         """What is decided with as much set aside as was needed, as less may have been left than
-        there is; or with more, in steps, until something fits."""
+        there is; or with more, in steps, until something fits as it is."""
+        fitting = []
         for step in range(STEPS):
             aside = Resources(**{kind: least + step * max(0, getattr(self._aside, kind) - least)
                                  // STEPS for kind, least in self._uncounted.items()})
             try:
-                found = self._fitting(self._made(self._decider.decide(self._budget, aside)))
+                made = self._made(self._decider.decide(self._budget, aside))
             except BadInput:
-                return None
-            if found is not None:
-                return found
-        return None
+                break
+            if (found := self._fitting(made)) is not None:
+                fitting.append(found)
+            if found is made:
+                break
+        return fitting
 
     def _fitting(self, made: _Decided) -> _Decided | None:
-        """It, if it fits, or what it becomes if it can be trimmed so that it does."""
-        return made if made.resources.fits(self._budget) else self._trimmed(made)
+        """It, if it fits, or what it becomes if it can be mended so that it does."""
+        return made if made.resources.fits(self._budget) else self._mended(made)
 
     def _decision(self) -> Decision:
         """With what is known set aside; where that is too much, with the most of each kind: fast
@@ -348,30 +356,35 @@ class _Attempts:
         side = memory.system.resources([each.engine for each in finished], device)
         return _Decided(decision=decision, networks=finished, memory=memory, side=side)
 
-    def _trimmed(self, made: _Decided) -> _Decided | None:
-        """What is by little too much with one network's stages folded otherwise, no slower, so that
-        all fits; None where none can be, or their latencies count."""
-        if made.resources.less(self._budget).share(self._budget) > NEARLY:
+    def _mended(self, made: _Decided, patience: int = MENDS) -> _Decided | None:
+        """What is by little too much with one network's stages folded otherwise, as fast as then
+        fits, or one after the other; None where that does not do, or their latencies count."""
+        over = made.resources.less(self._budget).share(self._budget)
+        if over > (NEARLY_LARGE if made.large else NEARLY):
             return None
-        selections = made.decision.selections
+        selections, found = made.decision.selections, []
         for n, (chooser, selection) in enumerate(zip(self._choosers, selections, strict=True)):
-            if self._decider.lowers_latency(n):
-                continue
             counted = chooser.counted(selection)
             room = (counted.resources + self._budget).less(made.resources)
-            trimmed = chooser.within(counted, room)
-            if not chooser.fits(trimmed, room):
-                continue
-            trimmed = dataclasses.replace(
-                trimmed, interval=max(trimmed.interval, selection.interval))
+            other = self._decider.refolded(n, counted, selection.interval, room)
+            if other is not None:
+                found.append(dataclasses.replace(made.decision, selections=(
+                    *selections[:n], other, *selections[n + 1:])))
+        best: _Decided | None = None
+        for decision in sorted(found, key=self._promised, reverse=True):
+            if best is not None and self._promised(decision) <= self._worth(best):
+                break
             try:
-                other = self._made(dataclasses.replace(made.decision, selections=(
-                    *selections[:n], trimmed, *selections[n + 1:])))
+                tried = self._made(decision)
             except BadInput:
                 continue
-            if other.resources.fits(self._budget):
-                return other
-        return None
+            mended: _Decided | None = tried
+            if not tried.resources.fits(self._budget):
+                # What lies between engines and memory has become more.
+                mended = self._mended(tried, patience - 1) if patience > 1 else None
+            if mended and (best is None or self._worth(mended) > self._worth(best)):
+                best = mended
+        return best
 
     def _learn(self, made: _Decided) -> None:
         """Have the next attempt know what forks hold, and what selections have not counted."""
@@ -382,6 +395,11 @@ class _Attempts:
         self._uncounted = made.resources.less(counted)
         self._most = Resources(**{kind: max(amount, getattr(self._most, kind))
                                   for kind, amount in self._uncounted.items()})
+
+    def _promised(self, decision: Decision) -> tuple[float, float]:
+        """What a decision is worth if engines are as fast as it says."""
+        return self._decider.worth([time / each.interval for time, each
+                                    in zip(decision.alone, decision.selections, strict=True)])
 
     def _worth(self, made: _Decided) -> tuple[float, float]:
         return self._decider.worth([time / each.timing.interval_cycles for time, each
