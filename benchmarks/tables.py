@@ -251,14 +251,13 @@ def contended(kept: Kept) -> str:
         "served by tables (first), and each network planned as if the memory were its own, served "
         "in turn (second), both simulated with the memory's jitter, frames back to back. "
         "Topologies of the onnx package, made smaller so that they are simulated within minutes: "
-        f"{_scales()}. Bandwidth is capped below the board's{_caps()}. Progress is "
-        "the interval alone on all of it by the mean interval here; weighted throughput its mean, "
-        "as all weights are equal; fairness the least by the greatest. Utilisation is of the words "
-        "that the memory gives, refreshes taken off; "
-        "held apart are networks whose frames the joint plan has farther apart than their stages "
-        "ask for: there the memory is the limit. Exact: no value differs from the golden model's. "
-        "To the cycle: the joint plan's intervals are those predicted, and no engine waited for "
-        "the memory.",
+        f"{_scales()}. Bandwidth is capped below the board's{_caps()}. Progress is the interval "
+        "alone on all that the set has by the mean interval here; weighted throughput its mean, as "
+        "all weights are equal; fairness the least by the greatest. Utilisation is of the words "
+        "that the memory gives, refreshes taken off; held apart are networks whose frames the "
+        "joint plan has farther apart than their stages ask for: there the memory is the limit. "
+        "Exact: no value differs from the golden model's. To the cycle: the joint plan's intervals "
+        "are those predicted, and no engine waited for the memory.",
         ["set", "GB/s", "throughput", "unaware", "ratio", "fairness", "unaware", "utilisation",
          "held apart", "unaware", "exact", "to the cycle", "progress", "unaware"], rows)
 

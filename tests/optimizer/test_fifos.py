@@ -29,7 +29,7 @@ def maker(network, limit):
 def test_short_queues_cost_nothing(network, limit):
     make = maker(network, limit)
     engine, timing = size_queues(make)
-    ideal = with_ample_queues(make).result()
+    ideal = simulate(make(ample_places(make({}))))
     assert timing.interval_cycles == ideal.interval_cycles
     assert timing.latency_cycles <= ideal.latency_cycles
     assert simulate(engine).interval_cycles == timing.interval_cycles
