@@ -1,6 +1,7 @@
 """Which point of its front each network takes, and why none will do where none does."""
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Sequence
 
@@ -11,7 +12,7 @@ from .bounds import FLOOR, PARTS_OF_FLOOR, SURPLUS, Infeasible, Traffic, least_p
 from .candidates import Room
 from .choice import Chooser, Selection
 from .concurrency import at_once
-from .fifos import ample_places, branches
+from .fifos import ample
 from .memory import USABLE
 from .pareto import (
     ANY,
@@ -25,8 +26,7 @@ from .pareto import (
 )
 from .partition import Option, combine, weighted
 from .targets import Target
-from .timing import simulate
-from .trading import LEAST_WORDS, NOTHING, Trader
+from .trading import LEAST_WORDS, NOTHING, Trader, Worth
 
 
 __all__ = ["POLICIES", "Decider", "Decision", "TooLittle"]
@@ -88,11 +88,6 @@ class _Combined:
     selections: Sequence[Selection]
     part: float
     gap: float
-
-
-def _key(n: int, selection: Selection) -> tuple[int, bytes, int]:
-    """What timing depends on: of which network, and its foldings."""
-    return n, selection.picks.tobytes(), selection.limit
 
 
 class Decider:
@@ -159,25 +154,33 @@ class Decider:
         """Whether single stages of a network may be faster than its interval asks for."""
         return len(self._choosers) == 1 or bool(self._targets[n].latency_ms)
 
-    def refolded(self, n: int, selection: Selection, interval: int,
-                 room: Resources) -> Selection | None:
+    def refolded(self, decision: Decision, n: int, room: Resources) -> Decision | None:
         """One network's stages folded otherwise, within what there is for it and the words that it
-        moves at this interval: as fast as before if that fits, else as fast as fits. None where
-        nothing does, or single stages may be faster than the interval asks for."""
+        moves: as fast as before if that fits, else as fast as fits. Frames of all are then as far
+        apart as the memory makes them. None where nothing does, or single stages may be faster than
+        the interval asks for."""
         if self.lowers_latency(n):
             return None
-        chooser = self._choosers[n]
-        other = chooser.within(selection, room)
-        if chooser.fits(other, room):
-            return dataclasses.replace(other, interval=max(other.interval, interval))
-        words = self._words
-        if words is not None and self._shared:
-            words = max(selection.words / interval, LEAST_WORDS)
-        slower = fastest(chooser, Room.of(room, words))
-        most = self._targets[n].most_cycles(self._clock) or ANY
-        if slower is None or self._tightened(n, slower, most) != most:
-            return None
-        return dataclasses.replace(slower, interval=max(slower.interval, interval))
+        chooser, before = self._choosers[n], decision.selections[n]
+        bounds = [target.most_cycles(self._clock) or ANY for target in self._targets]
+        other = chooser.within(chooser.counted(before), room)
+        if not chooser.fits(other, room):
+            words = self._words
+            if words is not None and self._shared:
+                words = max(before.words / before.interval, LEAST_WORDS)
+            slower = fastest(chooser, Room.of(room, words))
+            if slower is None or not self._keeps(n, slower, bounds):
+                return None
+            other = slower
+        if self._words is None or not self._shared:
+            other = dataclasses.replace(other, interval=max(other.interval, before.interval))
+            return dataclasses.replace(decision, selections=(
+                *decision.selections[:n], other, *decision.selections[n + 1:]))
+        # What is refolded may move other words, of which others then have more or less.
+        selections = list(map(Chooser.counted, self._choosers, decision.selections))
+        selections[n] = other
+        worth, held = self._held_apart(self._as_measured(selections), decision.alone, bounds)
+        return None if worth == NOTHING else dataclasses.replace(decision, selections=held)
 
     def worth(self, progress: Sequence[float]) -> tuple[float, float]:
         """What the objective makes of each network's progress, the greater the better: whether
@@ -193,12 +196,12 @@ class Decider:
         return float(kept), figure
 
     def _measure(self, n: int, selection: Selection) -> _Measured:
-        key = _key(n, selection)
+        key = n, selection.picks.tobytes(), selection.limit
         if key not in self._measurements:
-            chooser = self._choosers[n]
-            engine = chooser.engine(selection, ample_places(chooser.engine(selection)))
-            timing = simulate(engine, kept=(), unbounded=branches(engine))
-            self._measurements[key] = _Measured(timing.interval_cycles, timing.latency_cycles)
+            make = functools.partial(self._choosers[n].engine, selection)
+            solver = ample(make)
+            solver.settle()
+            self._measurements[key] = _Measured(solver.result().interval_cycles, solver.latency)
         measured = self._measurements[key]
         return dataclasses.replace(measured, interval=max(measured.interval, selection.interval))
 
@@ -337,25 +340,23 @@ class Decider:
         """The alternative that is worth most, held apart for the memory as it really runs."""
         if len(alternatives) == 1:
             return self._paced(alternatives[0], times, bounds)
+        promises = [self._held_apart(each, times, bounds)[0] for each in alternatives]
         best, chosen = NOTHING, None
         # None is faster than its foldings say: what is worth least by those need not be measured.
-        for promised, selections in sorted(
-                ((self._held_worth(each, times, bounds), each) for each in alternatives),
-                key=lambda each: each[0], reverse=True):
+        for promised, selections in sorted(zip(promises, alternatives, strict=True),
+                                           key=lambda each: each[0], reverse=True):
             if promised <= best:
                 break
-            measured = at_once(self._measure, range(len(selections)), selections)
-            real = [dataclasses.replace(each, interval=timing.interval)
-                    for each, timing in zip(selections, measured, strict=True)]
-            try:
-                held = self._paced(real, times, bounds)
-            except Infeasible:
-                continue
-            worth = self.worth([time / each.interval
-                                for time, each in zip(times, held, strict=True)])
+            worth, held = self._held_apart(self._as_measured(selections), times, bounds)
             if worth > best:
                 best, chosen = worth, held
         return chosen or self._paced(alternatives[0], times, bounds)
+
+    def _as_measured(self, selections: Sequence[Selection]) -> list[Selection]:
+        """The selections as fast as their engines are where the memory never holds them up."""
+        measured = at_once(self._measure, range(len(selections)), selections)
+        return [dataclasses.replace(each, interval=timing.interval)
+                for each, timing in zip(selections, measured, strict=True)]
 
     def _trader(self, times: Sequence[int], bounds: Sequence[int], room: Resources) -> Trader:
         """What makes more of selections that keep to these bounds."""
@@ -363,18 +364,23 @@ class Decider:
             choosers=self._choosers, room=room, words=self._words, shared=self._shared,
             known=self._known,
             longest=[most or ANY for most in self._slowest(times, bounds, self._part)],
-            keeps=lambda n, option: self._tightened(n, option, bounds[n]) == bounds[n],
-            worth=lambda picked: self._held_worth(picked, times, bounds))
+            keeps=lambda n, option: self._keeps(n, option, bounds),
+            worth=lambda picked: self._held_apart(picked, times, bounds)[0])
 
-    def _held_worth(self, picked: Sequence[Selection], times: Sequence[int],
-                    bounds: Sequence[int]) -> tuple[float, float]:
-        """What selections are worth, held apart for the memory; nothing where it gives too
-        little."""
+    def _held_apart(self, picked: Sequence[Selection], times: Sequence[int],
+                    bounds: Sequence[int]) -> tuple[Worth, tuple[Selection, ...]]:
+        """What selections are worth, held apart for the memory, and they so; nothing, and as they
+        are, where it gives too little."""
         try:
             held = self._paced(picked, times, bounds)
         except Infeasible:
-            return NOTHING
-        return self.worth([time / each.interval for time, each in zip(times, held, strict=True)])
+            return NOTHING, tuple(picked)
+        return self.worth([time / each.interval
+                           for time, each in zip(times, held, strict=True)]), held
+
+    def _keeps(self, n: int, selection: Selection, bounds: Sequence[int]) -> bool:
+        """Whether a network keeps to its targets with a selection."""
+        return self._tightened(n, selection, bounds[n]) == bounds[n]
 
     def _improved(self, selections: Sequence[Selection], tightened: Sequence[int],
                   times: Sequence[int], bounds: Sequence[int],
@@ -385,7 +391,7 @@ class Decider:
             if tightened[n] == bounds[n]:
                 continue
             made[n] = lower_latency(chooser, made[n], trader.left(made, n))
-            if self._tightened(n, made[n], bounds[n]) != bounds[n]:
+            if not self._keeps(n, made[n], bounds):
                 return None
         return tuple(made)
 

@@ -11,7 +11,7 @@ from .events import form
 from .timing import EngineTiming, Solver, most_frames, simulate
 
 
-__all__ = ["Places", "ample_places", "branches", "size_queues", "with_ample_queues"]
+__all__ = ["Places", "ample", "branches", "size_queues", "with_ample_queues"]
 
 
 LEAST_FRAMES = 4
@@ -51,20 +51,19 @@ def size_queues(make: Callable[[Places], Engine],
 
 def with_ample_queues(make: Callable[[Places], Engine]) -> Solver:
     """The engine with queues that are never full, solved until it repeats itself."""
-    engine = make(ample_places(make({})))
-    solver = Solver(engine, frames=most_frames(engine), kept=_ports(engine),
-                    unbounded=branches(engine))
-    least = LEAST_FRAMES if _forks(engine) else 2
-    while solver.solved < least or not (solver.repeats or solver.solved == solver.frames):
-        solver.solve_frame()
+    solver = ample(make)
+    solver.settle(LEAST_FRAMES if _forks(solver.engine) else 2)
     return solver
 
 
-def ample_places(engine: Engine) -> Places:
-    """Queues at the forks of an engine that hold four frames; beats take as long through them as
-    through any."""
-    return {stage.name: (4 * fork.shape.beats,) * len(fork.places)
-            for stage, fork in _forks(engine)}
+def ample(make: Callable[[Places], Engine], frames: int | None = None) -> Solver:
+    """The engine with queues that are never full, and nothing of it solved yet; they are made to
+    hold four frames, as beats take as long through those as through any."""
+    engine = make({})
+    engine = make({stage.name: (4 * fork.shape.beats,) * len(fork.places)
+                   for stage, fork in _forks(engine)})
+    return Solver(engine, frames=frames or most_frames(engine), kept=_ports(engine),
+                  unbounded=branches(engine))
 
 
 def branches(engine: Engine) -> list[Source]:
@@ -125,6 +124,7 @@ class _Search:
     def __init__(self, make: Callable[[Places], Engine], ideal: Solver):
         self._make = make
         self._ends, self._ports = ideal.ends.tolist(), _ports(ideal.engine)
+        self._frames = ideal.frames
         later = np.arange(1, ideal.frames - ideal.solved + 1) * ideal.interval
         self._later = (ideal.ends[-1] + later).tolist()
         held = _held(ideal.engine, ideal.interval)
@@ -136,7 +136,7 @@ class _Search:
 
     def _take(self, places: Places) -> bool:
         """Take these if they cost nothing."""
-        solver = Solver(self._make(places), frames=len(self._ends + self._later), kept=self._ports)
+        solver = Solver(self._make(places), frames=self._frames, kept=self._ports)
         if not all(solver.keeps(end) for end in self._ends):
             return False
         if not all(solver.repeats or solver.keeps(end) for end in self._later):

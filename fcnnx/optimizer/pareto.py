@@ -12,8 +12,7 @@ from fcnnx.hdl.device import KINDS, Resources
 from .candidates import Room, amounts_of
 from .choice import Chooser, Selection
 from .concurrency import at_once
-from .fifos import ample_places, branches
-from .timing import Solver
+from .fifos import ample
 
 
 __all__ = ["ANY", "base_prices", "fastest", "fit", "front", "latency_of", "lower_latency", "paced",
@@ -183,8 +182,7 @@ def undominated(chooser: Chooser, selections: Iterable[Selection]) -> list[Selec
 
 def latency_of(chooser: Chooser, selection: Selection) -> int:
     """Cycles of the first frame, with ample queues at joins."""
-    engine = chooser.engine(selection, ample_places(chooser.engine(selection)))
-    solver = Solver(engine, frames=1, kept=(), unbounded=branches(engine))
+    solver = ample(functools.partial(chooser.engine, selection), frames=1)
     solver.solve_frame()
     return solver.latency
 

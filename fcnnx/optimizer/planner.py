@@ -311,10 +311,10 @@ class _Attempts:
     def _with_less_aside(self) -> list[_Decided]:
         """What is decided with as much set aside as was needed, as less may have been left than
         there is; or with more, in steps, until something fits as it is."""
-        fitting = []
+        fitting, beyond = [], self._aside.less(self._uncounted)
         for step in range(STEPS):
-            aside = Resources(**{kind: least + step * max(0, getattr(self._aside, kind) - least)
-                                 // STEPS for kind, least in self._uncounted.items()})
+            aside = self._uncounted + Resources(**{kind: step * amount // STEPS
+                                                   for kind, amount in beyond.items()})
             try:
                 made = self._made(self._decider.decide(self._budget, aside))
             except BadInput:
@@ -362,14 +362,14 @@ class _Attempts:
         over = made.resources.less(self._budget).share(self._budget)
         if over > (NEARLY_LARGE if made.large else NEARLY):
             return None
-        selections, found = made.decision.selections, []
-        for n, (chooser, selection) in enumerate(zip(self._choosers, selections, strict=True)):
-            counted = chooser.counted(selection)
-            room = (counted.resources + self._budget).less(made.resources)
-            other = self._decider.refolded(n, counted, selection.interval, room)
+        found = []
+        for n, (chooser, selection) in enumerate(zip(self._choosers, made.decision.selections,
+                                                     strict=True)):
+            own = chooser.counted(selection).resources
+            other = self._decider.refolded(made.decision, n,
+                                           (own + self._budget).less(made.resources))
             if other is not None:
-                found.append(dataclasses.replace(made.decision, selections=(
-                    *selections[:n], other, *selections[n + 1:])))
+                found.append(other)
         best: _Decided | None = None
         for decision in sorted(found, key=self._promised, reverse=True):
             if best is not None and self._promised(decision) <= self._worth(best):

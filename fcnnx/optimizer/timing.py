@@ -80,7 +80,6 @@ class Transfers(Mapping[Source, np.ndarray]):
         later = np.arange(1, count - len(ends) + 1) * self._interval
         return np.concatenate([ends, ends[-1] + later[:, None]]) if len(later) else ends
 
-
     def _told(self, solved: Sequence[np.ndarray]) -> int:
         """Frames of which the last goes on as the one before, and so do all after it."""
         told = len(solved) + 1
@@ -363,6 +362,12 @@ class Solver:
         return bool((steps <= self.interval).all()) and not any(
             offers.binds(events) for events in self._events)
 
+    def settle(self, least: int = 2) -> None:
+        """Solve so many frames at the least, and then on until the engine repeats itself."""
+        while self.solved < min(least, self.frames) or not (
+                self.solved == self.frames or self.repeats):
+            self.solve_frame()
+
     def repeat(self) -> None:
         """Go on to the last frame that is asked for, of an engine that repeats itself."""
         interval, further = self.interval, self.frames - self.solved
@@ -420,8 +425,7 @@ def simulate(engine: Engine, frames: int | None = None, *,
     frames = most_frames(engine) if frames is None else frames
     solver = Solver(engine, frames=frames, offers=offers, ready=ready, kept=kept,
                     unbounded=unbounded)
-    while solver.solved < frames and not solver.repeats:
-        solver.solve_frame()
+    solver.settle()
     if offers is not None and solver.solved < frames:
         solver.repeat()
     return solver.result()

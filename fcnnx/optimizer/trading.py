@@ -15,7 +15,7 @@ from .concurrency import at_once
 from .pareto import fastest
 
 
-__all__ = ["LEAST_WORDS", "NOTHING", "Trader"]
+__all__ = ["LEAST_WORDS", "NOTHING", "Trader", "Worth"]
 
 
 Worth = tuple[float, float]

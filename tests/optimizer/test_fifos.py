@@ -8,7 +8,7 @@ from fcnnx import boards
 from fcnnx.hdl.operators.plumbing import LEAST_PLACES, Fork
 from fcnnx.optimizer.choice import Chooser
 from fcnnx.optimizer.deadlock import check_deadlock
-from fcnnx.optimizer.fifos import ample_places, size_queues, with_ample_queues
+from fcnnx.optimizer.fifos import ample, size_queues, with_ample_queues
 from fcnnx.optimizer.pareto import base_prices
 from fcnnx.optimizer.timing import Solver, simulate
 
@@ -29,7 +29,7 @@ def maker(network, limit):
 def test_short_queues_cost_nothing(network, limit):
     make = maker(network, limit)
     engine, timing = size_queues(make)
-    ideal = simulate(make(ample_places(make({}))))
+    ideal = simulate(ample(make).engine)
     assert timing.interval_cycles == ideal.interval_cycles
     assert timing.latency_cycles <= ideal.latency_cycles
     assert simulate(engine).interval_cycles == timing.interval_cycles
@@ -46,7 +46,7 @@ def test_short_queues_cost_nothing(network, limit):
 def test_queues_that_are_never_full_are_as_deep_ones(network, limit):
     make = maker(network, limit)
     ideal = with_ample_queues(make)
-    deep = Solver(make(ample_places(make({}))), frames=ideal.solved)
+    deep = Solver(ample(make).engine, frames=ideal.solved)
     assert all(deep.keeps(end) for end in ideal.ends.tolist())
     assert deep.ends.tolist() == ideal.ends.tolist()
 
