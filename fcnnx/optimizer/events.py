@@ -1,7 +1,6 @@
 """Rows of events that wait for one another: what :mod:`.timing` solves.
 
-An event is an issue of a stage, or a transfer into a buffer or out of the engine. Of each row only
-the frame at hand is kept, and as much before it as others reach back to.
+An event is an issue of a stage, or a transfer into a buffer or out of the engine.
 """
 
 import dataclasses
@@ -14,8 +13,8 @@ from fcnnx.hdl.operator import Input, Operator, Output
 from .deadlock import operator_timing
 
 
-__all__ = ["NEVER", "Events", "Form", "Giving", "Index", "Offers", "Run", "Taking", "Wait",
-           "compose", "form", "placed"]
+__all__ = ["NEVER", "Events", "Form", "Gaps", "Giving", "Index", "Run", "Taking", "Wait", "compact",
+           "compose", "form", "least", "length", "numbers", "one_or_all", "placed"]
 
 
 NEVER = -(1 << 40)  # of an event before the first frame: it holds nothing up
@@ -73,6 +72,11 @@ def compose(inner: Index, count: int, outer: Index, beats: int) -> Index:
     return compact(numbers(inner)[beat] + frames * count)
 
 
+def length(index: Index) -> int:
+    """How many numbers there are."""
+    return index.count if isinstance(index, Run) else len(index)
+
+
 def least(index: Index) -> int:
     """The least of the numbers; 0 where there are none."""
     if isinstance(index, Run):
@@ -127,16 +131,15 @@ class Taking:
 
     @classmethod
     def _of(cls, entry: Input, count: int, size: int) -> "Taking":
-        needs, beats = np.asarray(entry.needs), np.arange(entry.beats)
+        needs = np.asarray(entry.needs)
         assert entry.places or needs[-1] == entry.beats, "What is not buffered is all taken"
-        waits = np.flatnonzero(np.diff(needs, prepend=0) > 0)
+        waits = np.flatnonzero(_steps(needs))
         if entry.places:
-            freed = beats + 1 - entry.places
-            back = (-freed // entry.beats + 1) * (freed <= 0)
-            issue = np.searchsorted(np.asarray(entry.frees), freed + back * entry.beats)
-            taken_by = issue - back * count
+            freed_by = _issues(_steps(np.asarray(entry.frees)))
+            frames, freed = np.divmod(np.arange(entry.beats) - entry.places, entry.beats)
+            taken_by = freed_by[freed] + frames * count
         else:
-            taken_by = np.searchsorted(needs, beats, side="right")
+            taken_by = _issues(_steps(needs))
         return cls(beats=entry.beats, size=size, places=entry.places, entry=entry.entry,
                    release=entry.release, waits=compact(waits),
                    needs=compact(needs[waits] - 1), taken_by=compact(taken_by))
@@ -170,13 +173,24 @@ class Giving:
     @classmethod
     def of(cls, output: Output) -> "Giving":
         makes = np.asarray(output.makes)
-        beats = np.arange(int(makes[-1]))
-        issue = np.searchsorted(makes, beats, side="right")
-        waits = np.flatnonzero(np.diff(makes, prepend=0) > 0)
-        follows = beats - np.concatenate([[0], makes])[issue] + output.depth
-        return cls(beats=len(beats), back=output.back, waits=compact(waits),
-                   places=compact(makes[waits] - 1 - output.places), made_by=compact(issue),
-                   follows=_one_or_all(follows))
+        steps = _steps(makes)
+        waits, made_by = np.flatnonzero(steps), _issues(steps)
+        follows = np.arange(len(made_by)) - (makes - steps)[made_by] + output.depth
+        return cls(beats=len(made_by), back=output.back, waits=compact(waits),
+                   places=compact(makes[waits] - 1 - output.places), made_by=compact(made_by),
+                   follows=one_or_all(follows))
+
+
+def _steps(totals: np.ndarray) -> np.ndarray:
+    """What each issue adds to a total."""
+    steps = totals.copy()
+    steps[1:] -= totals[:-1]
+    return steps
+
+
+def _issues(counts: np.ndarray) -> np.ndarray:
+    """The issue of each beat, of which each issue has so many."""
+    return np.repeat(np.arange(len(counts)), counts)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -212,10 +226,71 @@ def form(operator: Operator, offered: frozenset[int] = frozenset()) -> Form:
                 outputs=tuple(Giving.of(each) for each in timing.outputs))
 
 
-def _one_or_all(values: np.ndarray) -> int | np.ndarray:
+def one_or_all(values: np.ndarray) -> int | np.ndarray:
+    """Numbers as one where they are all alike; others are kept as half as large ones."""
     if (values == values[0]).all():
         return int(values[0])
     return values.astype(np.int32)
+
+
+class Gaps:
+    """Cycles at the least from event to event of a row.
+
+    Parameters
+    ----------
+    gaps : integers, shape (count,)
+        In front of each event: from that of the frame before, too.
+
+    Attributes
+    ----------
+    even : :class:`int`
+        The gap, if all are alike, or -1.
+    total : :class:`int`
+        Of a frame.
+    """
+
+    def __init__(self, gaps: np.ndarray):
+        self.each = gaps
+        self.even = int(gaps[0]) if (gaps == gaps[0]).all() else -1
+        self.total = int(gaps.sum(dtype=np.int64))
+
+    @functools.cached_property
+    def _ends(self) -> np.ndarray:
+        return self.each.cumsum(dtype=np.int64)
+
+    def until(self, events: np.ndarray) -> np.ndarray:
+        """Cycles until these, from the end of the frame before; those of other frames too."""
+        if self.even >= 0:
+            return (events.astype(np.int64) + 1) * self.even
+        frames, event = np.divmod(events, len(self.each))
+        return self._ends[event] + frames * self.total
+
+
+class Events:
+    """A row of events of each frame.
+
+    Parameters
+    ----------
+    gaps : integers, shape (count,)
+        Cycles at the least from the event before to each: from that of the frame before, too.
+    floor : :class:`int`
+        No event is earlier.
+    known : :class:`bool`
+        Whether their cycles are given.
+    """
+
+    def __init__(self, gaps: np.ndarray, *, floor: int = NEVER, known: bool = False):
+        self.gaps, self.floor, self.known = Gaps(gaps), floor, known
+
+    @property
+    def count(self) -> int:
+        """Events of a frame."""
+        return len(self.gaps.each)
+
+    def thin(self, left: Index) -> None:
+        """Leave only these of the events."""
+        until = self.gaps.until(numbers(left))
+        self.gaps = Gaps(np.diff(until, prepend=until[-1] - self.gaps.total))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -233,90 +308,7 @@ class Wait:
         Which events wait.
     """
 
-    events: "Events"
+    events: Events
     index: Index
     delay: int | np.ndarray
     at: Index
-
-
-class Events:
-    """A row of events of each frame.
-
-    Parameters
-    ----------
-    gaps : integers, shape (count,)
-        Cycles at the least from the event before to each: from that of the frame before, too.
-    floor : :class:`int`
-        No event is earlier.
-    ready : sorted integers
-        Cycles of which events take one each, or any cycle after the last of them.
-
-    Attributes
-    ----------
-    times : integers, shape (count,)
-        Cycles of the events of the frame at hand.
-    reach : :class:`int`
-        Events before the frame that are kept.
-    waits : list of :class:`Wait`
-    """
-
-    def __init__(self, gaps: np.ndarray, *, floor: int = NEVER,
-                 ready: np.ndarray | None = None):
-        self.gaps, self.floor, self.ready = gaps, floor, ready
-        self.count = len(gaps)
-        self.reach = 1
-        self.waits: list[Wait] = []
-
-    @property
-    def known(self) -> int:
-        """Events of a frame that wait for nothing."""
-        return 0
-
-    def wait(self, wait: Wait) -> None:
-        """Have these events wait for others."""
-        others = wait.events
-        self.waits.append(wait)
-        others.reach = max(others.reach, -least(wait.index))
-
-    def allocate(self, room: np.ndarray) -> None:
-        """Keep times in this room, of :py:`reach + count` places; all waits are known."""
-        self._all = room
-        self.times = room[self.reach:]
-
-    def begin(self) -> None:
-        """Go on to the next frame."""
-        self._all[:self.reach] = self._all[self.count:]
-
-
-class Offers(Events):
-    """Beats that a source offers: they wait for nothing.
-
-    Parameters
-    ----------
-    cycles : integers, shape (frames, beats)
-        First cycle in which each is offered.
-    """
-
-    def __init__(self, cycles: np.ndarray):
-        super().__init__(np.zeros(cycles.shape[1], np.int32))
-        self.cycles = cycles
-        self._frame = 0
-
-    @property
-    def known(self) -> int:
-        return self.count
-
-    def allocate(self, room: np.ndarray) -> None:
-        super().allocate(room)
-        self.times[:] = self.cycles[0]
-
-    def begin(self) -> None:
-        super().begin()
-        self._frame += 1
-        self.times[:] = self.cycles[self._frame]
-
-    def binds(self, other: Events) -> bool:
-        """Whether an event of others may come as it does because of an offer."""
-        return any(bool((self.times[placed(wait.index, 0)] + wait.delay
-                         >= other.times[placed(wait.at, 0)]).any())
-                   for wait in other.waits if wait.events is self)

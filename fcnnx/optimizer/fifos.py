@@ -8,7 +8,7 @@ from fcnnx.hdl.engine import Engine, Source, Stage
 from fcnnx.hdl.operators.plumbing import LEAST_PLACES, Fork
 
 from .events import form
-from .timing import EngineTiming, Solver, most_frames, simulate
+from .timing import Solver, most_frames, simulate
 
 
 __all__ = ["Places", "ample", "branches", "size_queues", "with_ample_queues"]
@@ -21,7 +21,7 @@ Places = Mapping[str, tuple[int, ...]]
 
 
 def size_queues(make: Callable[[Places], Engine],
-                ideal: Solver | None = None) -> tuple[Engine, EngineTiming]:
+                ideal: Solver | None = None) -> Solver:
     """The engine with the shortest queues that cost neither interval nor latency.
 
     Each branch is bisected in turn, to a place, all others finite: timing is monotone in every
@@ -37,16 +37,16 @@ def size_queues(make: Callable[[Places], Engine],
 
     Returns
     -------
-    The engine, and its timing.
+    :class:`Solver` of the engine, solved until it repeats itself or all frames are.
     """
     ideal = ideal or with_ample_queues(make)
     if not _forks(ideal.engine):
-        return ideal.engine, ideal.result()
+        return ideal
     search = _Search(make, ideal)
     if sum(ideal.engine.shape(source).beats for source in ideal.engine.sources) < LARGE:
         for source in branches(ideal.engine):
             search.bisect(source)
-    return search.solver.engine, search.solver.result()
+    return search.solver
 
 
 def with_ample_queues(make: Callable[[Places], Engine]) -> Solver:
@@ -83,8 +83,9 @@ def _forks(engine: Engine) -> list[tuple[Stage, Fork]]:
             if isinstance(stage.operator, Fork)]
 
 
-def _held(engine: Engine, interval: int) -> Places:
+def _held(ideal: Solver) -> Places:
     """The most places of each branch in use, where the source offers at the engine's pace."""
+    engine, interval = ideal.engine, ideal.interval
     weights = engine.weight_frames
     offers = {name: np.arange(LEAST_FRAMES * shape.beats) * interval // shape.beats
               for name, shape in engine.inputs if name not in weights}
@@ -92,7 +93,7 @@ def _held(engine: Engine, interval: int) -> Places:
     around = [source for stage, fork in forks for source in (
         stage.inputs[0], *(Source(stage.name, branch) for branch in range(len(fork.places))))]
     crossed = simulate(engine, LEAST_FRAMES, offers=offers, kept=around,
-                       unbounded=branches(engine)).transfers
+                       unbounded=branches(engine), equations=ideal.equations).transfers
     held: dict[str, tuple[int, ...]] = {}
     for stage, fork in forks:
         issued = crossed[stage.inputs[0]]
@@ -127,7 +128,8 @@ class _Search:
         self._frames = ideal.frames
         later = np.arange(1, ideal.frames - ideal.solved + 1) * ideal.interval
         self._later = (ideal.ends[-1] + later).tolist()
-        held = _held(ideal.engine, ideal.interval)
+        self._equations = ideal.equations
+        held = _held(ideal)
         tried = {name: (LEAST_PLACES,) * len(depths) for name, depths in held.items()}
         while not self._take(tried):
             tried = {name: tuple(max(LEAST_PLACES, depth) for depth in depths)
@@ -136,7 +138,8 @@ class _Search:
 
     def _take(self, places: Places) -> bool:
         """Take these if they cost nothing."""
-        solver = Solver(self._make(places), frames=self._frames, kept=self._ports)
+        solver = Solver(self._make(places), frames=self._frames, kept=self._ports,
+                        equations=self._equations)
         if not all(solver.keeps(end) for end in self._ends):
             return False
         if not all(solver.repeats or solver.keeps(end) for end in self._later):

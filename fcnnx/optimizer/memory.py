@@ -31,6 +31,7 @@ from .bounds import Infeasible
 from .concurrency import at_once
 from .curves import written_words
 from .demands import Demand, burst_words, engine_demand
+from .equations import Equations
 from .schedule import Schedule, in_turn, solve
 from .timing import EngineTiming, simulate
 from .ways import Way, told
@@ -123,7 +124,8 @@ class _Late(BadInput):
 
 def plan_memory(engines: Sequence[Engine], timings: Sequence[EngineTiming], memory: MemoryTiming,
                 *, address_width: int, paces: Sequence[int], most: Sequence[int | None],
-                even: Sequence[bool], policy: str = "cyclic") -> MemoryPlan:
+                even: Sequence[bool], policy: str = "cyclic",
+                equations: Sequence[Equations | None] | None = None) -> MemoryPlan:
     """Pace, assign and schedule all streams of some engines.
 
     Where the ports do not carry them at these paces, all intervals grow alike until they do; with
@@ -142,6 +144,8 @@ def plan_memory(engines: Sequence[Engine], timings: Sequence[EngineTiming], memo
         Whether its inputs may come evenly over its frames where several engines share the memory,
         which makes their queues short and frames later.
     policy : one of :data:`POLICIES`
+    equations : for each engine
+        Its own, where they are known.
 
     Raises
     ------
@@ -152,7 +156,9 @@ def plan_memory(engines: Sequence[Engine], timings: Sequence[EngineTiming], memo
     """
     axi = Axi(data_width=8 * memory.word_bytes, address_width=address_width,
               burst_beats=memory.longest_burst)
-    sides = _Sides(sides=[_Side(engine, axi) for engine in engines], memory=memory, axi=axi)
+    known = equations or [None for _ in engines]
+    sides = _Sides(sides=[_Side(*each, axi) for each in zip(engines, known, strict=True)],
+                   memory=memory, axi=axi)
     if policy == "round-robin":
         return _round_robin(sides, [timing.interval_cycles for timing in timings])
     least = [max([pace, timing.interval_cycles, *(each.packing.interval for each in ours)])
@@ -167,6 +173,8 @@ class _Side:
     Parameters
     ----------
     engine : :class:`Engine`
+    equations : :class:`Equations` or None
+        Of the engine as it is.
     axi : :class:`Axi`
 
     Attributes
@@ -175,8 +183,9 @@ class _Side:
         What of it crosses the memory.
     """
 
-    def __init__(self, engine: Engine, axi: Axi):
+    def __init__(self, engine: Engine, equations: Equations | None, axi: Axi):
         self.engine, self._axi = engine, axi
+        self._equations = equations or Equations(engine)
         self.crossings = _crossings(engine, axi)
         self._inputs = [each for each in self.crossings if each.kind == "input"]
         self._asked: tuple = ()
@@ -210,9 +219,11 @@ class _Side:
                     and each.shape.beats * each.packing.words_per_beat < cycles}
                    for cycles in (math.floor(share * pace) for share in SHARES)]
         found = None
+        equations = [self._equations if engine == self.engine else Equations(engine)
+                     for engine in engines]
         for spreads in (*filter(None, choices), {}):
-            for engine in engines:
-                found = self._held_back(engine, pace, spreads, ways)
+            for engine, its in zip(engines, equations, strict=True):
+                found = self._held_back(engine, its, pace, spreads, ways)
                 if found is not None and found.timing.interval_cycles == pace:
                     return found
         if found is None or self.engine.returning:
@@ -228,8 +239,8 @@ class _Side:
             "bursts wait for one another.",
             remedy="Allow more block RAM or bandwidth."))
 
-    def _held_back(self, engine: Engine, pace: int, spreads: Mapping[str, int],
-                   ways: Mapping[str, Way]) -> PacedEngine | None:
+    def _held_back(self, engine: Engine, equations: Equations, pace: int,
+                   spreads: Mapping[str, int], ways: Mapping[str, Way]) -> PacedEngine | None:
         """The engine with its frames held back: the gate counts from when a frame really began.
 
         The first waits until weights have filled their buffers, and from then on they are always
@@ -246,9 +257,9 @@ class _Side:
             offers = {each.stream: _offers(each, begins[each.stream], real[each.stream],
                                            spreads.get(each.stream, 0)) for each in inputs}
             if first:
-                timing = self._simulated(engine, offers | back)
+                timing = self._simulated(engine, equations, offers | back)
             else:
-                timing, first = self._first(engine, pace, offers, spreads), offers
+                timing, first = self._first(engine, equations, pace, offers, spreads), offers
             came, back = back, {each.stream: _back(each, each.spilled, timing, ways[each.name])
                                 for each in crossings if each.spilled and each.name in ways}
             counted, real = real, {each.stream: timing.transfers.frames(each.source, STILL)[:, 0]
@@ -263,9 +274,9 @@ class _Side:
             begins = held
         assert timing is not None
         if back:
-            free = (self._first(engine, pace, offers, spreads) if all(
+            free = (self._first(engine, equations, pace, offers, spreads) if all(
                 np.array_equal(cycles, first[name]) for name, cycles in offers.items())
-                else simulate(engine, STILL, offers=offers, kept=()))
+                else self._simulated(engine, equations, offers))
             if not np.array_equal(free.ends, timing.ends):
                 return None
         begun = min(int(cycles[0]) for cycles in real.values())
@@ -273,18 +284,19 @@ class _Side:
                            timing=dataclasses.replace(
                                timing, latency_cycles=int(timing.ends[0]) - begun))
 
-    def _first(self, engine: Engine, pace: int, offers: Mapping[str, np.ndarray],
-               spreads: Mapping[str, int]) -> EngineTiming:
+    def _first(self, engine: Engine, equations: Equations, pace: int,
+               offers: Mapping[str, np.ndarray], spreads: Mapping[str, int]) -> EngineTiming:
         """The engine with frames as they come at first, and nothing coming back late; kept where
         something does come back, as the same is then asked for with other ways."""
         key = pace, engine is self.engine, *sorted(spreads.items())
-        timing = self._unhindered.get(key) or self._simulated(engine, offers)
+        timing = self._unhindered.get(key) or self._simulated(engine, equations, offers)
         if engine.returning:
             self._unhindered[key] = timing
         return timing
 
-    def _simulated(self, engine: Engine, offers: Mapping[str, np.ndarray]) -> EngineTiming:
-        return simulate(engine, STILL, offers=offers,
+    def _simulated(self, engine: Engine, equations: Equations,
+                   offers: Mapping[str, np.ndarray]) -> EngineTiming:
+        return simulate(engine, STILL, offers=offers, equations=equations,
                         kept=[each.source for each in self.crossings])
 
 

@@ -20,6 +20,7 @@ from fcnnx.plan import NetworkPlan, Plan, StagePlan
 from .choice import Chooser, Selection
 from .concurrency import at_once
 from .decision import POLICIES, Decider, Decision, TooLittle
+from .equations import Equations
 from .evidence import Evidence, evidence
 from .fifos import Places, size_queues, with_ample_queues
 from .folding import engine_resources
@@ -58,6 +59,7 @@ class _Finished:
     engine: Engine
     timing: EngineTiming
     resources: Resources
+    equations: Equations | None = None  # as long as its timing is asked for
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -220,6 +222,7 @@ def _plan_memory(finished: Sequence[_Finished], selections: Sequence[Selection],
     """
     side = plan_memory(
         [each.engine for each in finished], [each.timing for each in finished], memory,
+        equations=[each.equations for each in finished],
         address_width=ADDRESS_WIDTH, paces=[each.interval for each in selections],
         most=[target.most_cycles(clock_mhz) for target in targets],
         even=[not target.latency_ms for target in targets], policy=policy)
@@ -437,9 +440,10 @@ def _finish(chooser: Chooser, selection: Selection) -> _Finished:
         if (interval <= selection.interval
                 or interval <= with_ample_queues(uneven).result().interval_cycles):
             sized = size_queues(even, ideal)
-    engine, timing = sized or size_queues(uneven)
-    return _Finished(engine=engine, timing=timing,
-                     resources=engine_resources(engine, chooser.device))
+    solver = sized or size_queues(uneven)
+    return _Finished(engine=solver.engine, timing=solver.result(),
+                     resources=engine_resources(solver.engine, chooser.device),
+                     equations=solver.equations)
 
 
 def _waiting(finished: Sequence[_Finished]) -> tuple[str, ...]:

@@ -4,13 +4,14 @@ Compiled by numba, as a frame of a large network has millions of events: numpy w
 over all rows until none changes any more.
 """
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import numba
 import numpy as np
 
-from .events import NEVER, Events, Index, Run
+from .events import NEVER, Events, Index, Run, Wait, least
 
 
 __all__ = ["DONE", "LATE", "STUCK", "Rows"]
@@ -26,7 +27,7 @@ class _Tables(NamedTuple):
 
     first: np.ndarray  # of each row: where its frame begins
     size: np.ndarray  # events of a frame
-    known: np.ndarray
+    known: np.ndarray  # events that are given
     floor: np.ndarray
     gap: np.ndarray  # in front of every event, or -1
     gaps: np.ndarray  # place in the pool
@@ -45,36 +46,52 @@ class _Tables(NamedTuple):
 class Rows:
     """Rows of events, and what all of them wait for.
 
+    Of each row only the frame at hand is kept, and as much before it as others reach back to.
+
     Parameters
     ----------
-    rows : sequence of :class:`Events`
-        All waits are known; times are allocated here.
-    limited : sequence of :class:`Events`
+    waits : by row, what it waits for
+        Of all rows.
+    limited : collection of :class:`Events`
         Those that :meth:`settle` holds against an end.
+    ready : sorted integers by row
+        Cycles of which events take one each, or any cycle after the last of them.
     """
 
-    def __init__(self, rows: Sequence[Events], limited: Sequence[Events]):
-        self._reach = _array(row.reach for row in rows)
-        sizes = [row.reach + row.count for row in rows]
+    def __init__(self, waits: Mapping[Events, Sequence[Wait]], limited: Collection[Events],
+                 ready: Mapping[Events, np.ndarray]):
+        reach = dict.fromkeys(waits, 1)
+        for wait in itertools.chain.from_iterable(waits.values()):
+            reach[wait.events] = max(reach[wait.events], -least(wait.index))
+        self._reach = _array(reach.values())
+        sizes = [before + row.count for row, before in reach.items()]
         ends = np.cumsum(sizes)
-        self._times = np.empty(int(ends[-1]), np.int64)
-        for row, end, size in zip(rows, ends.tolist(), sizes, strict=True):
-            self._times[end - size:end - row.count] = NEVER
-            row.allocate(self._times[end - size:end])
-        self._tables = _tables(rows, limited, ends - [row.count for row in rows])
-        # Rows that refer to each other would outlive all use: they are large.
-        for row in rows:
-            row.waits = [wait for wait in row.waits if wait.events.known]
+        self._all = np.empty(int(ends[-1]), np.int64)
+        self._rooms: dict[Events, tuple[np.ndarray, int]] = {}
+        for (row, before), end, size in zip(reach.items(), ends.tolist(), sizes, strict=True):
+            self._all[end - size:end - row.count] = NEVER
+            self._rooms[row] = self._all[end - size:end], before
+        self._tables = _tables(waits, limited, ready, ends - [row.count for row in waits])
+
+    def times(self, row: Events) -> np.ndarray:
+        """Cycles of a row's events of the frame at hand."""
+        room, before = self._rooms[row]
+        return room[before:]
+
+    def begin(self) -> None:
+        """Go on to the next frame."""
+        for row, (room, before) in self._rooms.items():
+            room[:before] = room[row.count:]
 
     def settle(self, end: int | None = None) -> int:
         """Find the frame's times; returns :data:`DONE`, :data:`STUCK` where events wait for one
         another, or :data:`LATE` as soon as a row ends later than this."""
-        return _settle(self._times, self._tables, -NEVER if end is None else end)
+        return _settle(self._all, self._tables, -NEVER if end is None else end)
 
     def moved_by(self, cycles: int, count: int) -> bool:
         """Whether in the first rows all that later events may wait for has come so many cycles
         after what events of the frame waited for."""
-        return _moved_by(self._times, self._tables.first[:count], self._tables.size[:count],
+        return _moved_by(self._all, self._tables.first[:count], self._tables.size[:count],
                          self._reach[:count], cycles)
 
 
@@ -105,32 +122,34 @@ class _Pool:
         return (value, -1) if isinstance(value, int) else (0, self.put(value))
 
 
-def _tables(rows: Sequence[Events], limited: Sequence[Events], first: np.ndarray) -> _Tables:
-    pool = _Pool()
-    place = {id(row): k for k, row in enumerate(rows)}
+def _tables(waits: Mapping[Events, Sequence[Wait]], limited: Collection[Events],
+            ready: Mapping[Events, np.ndarray], first: np.ndarray) -> _Tables:
+    pool, rows = _Pool(), list(waits)
+    place = {row: k for k, row in enumerate(rows)}
     followers: list[list[int]] = [[] for _ in rows]
     numbers, on, gaps = [], [], []
     for k, row in enumerate(rows):
-        even = bool((row.gaps == row.gaps[0]).all())
-        gaps.append((int(row.gaps[0]), -1) if even else (-1, pool.put(row.gaps)))
-        for wait in row.waits:
-            waited = place[id(wait.events)]
+        even = row.gaps.even
+        gaps.append((even, -1) if even >= 0 else (-1, pool.put(row.gaps.each)))
+        for wait in waits[row]:
+            waited = place[wait.events]
             on.append(waited)
             followers[waited].append(k)
             index = pool.index(wait.index)
             numbers.append((*pool.index(wait.at), index[0], index[1], index[3],
                             *pool.one_or_all(wait.delay)))
-    ready = [NOTHING if row.ready is None else row.ready for row in rows]
+    cycles = [ready.get(row, NOTHING) for row in rows]
     return _Tables(
         first=first, size=_array(row.count for row in rows),
-        known=_array(row.known for row in rows), floor=_array(row.floor for row in rows),
+        known=_array(row.count * row.known for row in rows),
+        floor=_array(row.floor for row in rows),
         gap=_array(gap for gap, _ in gaps), gaps=_array(where for _, where in gaps),
-        ready=_starts(map(len, ready)), limited=_array(row in limited for row in rows),
-        wait=_starts(len(row.waits) for row in rows), follower=_starts(map(len, followers)),
+        ready=_starts(map(len, cycles)), limited=_array(row in limited for row in rows),
+        wait=_starts(map(len, waits.values())), follower=_starts(map(len, followers)),
         followers=_array(k for each in followers for k in each), on=_array(on),
         numbers=np.array(numbers, np.int64).reshape(-1, 9),
-        pool=np.concatenate([NOTHING, *pool.arrays], dtype=np.int32, casting="same_kind"),
-        cycles=np.concatenate([NOTHING, *ready], dtype=np.int64))
+        pool=np.concatenate([NOTHING, *pool.arrays], dtype=np.int64),
+        cycles=np.concatenate([NOTHING, *cycles], dtype=np.int64))
 
 
 def _array(values) -> np.ndarray:

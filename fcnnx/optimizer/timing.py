@@ -9,10 +9,12 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from fcnnx.hdl.engine import Engine, Source, Stage
+from fcnnx.hdl.engine import Engine, Source
+from fcnnx.hdl.operators.plumbing import Fork
 
 from .deadlock import check_deadlock
-from .events import NEVER, Events, Giving, Index, Offers, Run, Taking, Wait, compose, form, placed
+from .equations import Equations
+from .events import Events, Run, Wait, form, placed
 from .settling import DONE, STUCK, Rows
 
 
@@ -121,58 +123,6 @@ class EngineTiming:
         return min(self.stages, key=lambda name: self.stages[name].stall_share)
 
 
-class _Stream:
-    """One stream: what offers its beats, and what takes them.
-
-    Parameters
-    ----------
-    beats : :class:`int`
-        Of a frame, counted as events.
-
-    Attributes
-    ----------
-    size : :class:`int`
-        Beats that cross one after another, and the event is that of the last of them.
-    """
-
-    def __init__(self, beats: int):
-        self.beats = beats
-        self.size = 1
-        self.producer: Events | None = None  # issues, or offers of a source
-        self.giving: Giving | None = None
-        self.consumer: Events | None = None  # issues
-        self.taking: Taking | None = None
-        self.transfers: Events | None = None  # where they are no issues of the consumer
-
-    @property
-    def buffered(self) -> bool:
-        """Whether beats cross into a buffer, and not into an issue."""
-        return self.taking is not None and self.taking.places > 0
-
-    def offered(self, beats: Index) -> tuple[Index, int | np.ndarray]:
-        """What the producer must have issued for these beats, and how long before."""
-        if self.giving is None:
-            return beats, 0
-        assert self.producer is not None
-        index = compose(self.giving.made_by, self.producer.count, beats, self.beats)
-        follows = self.giving.follows
-        return index, follows if isinstance(follows, int) else follows[placed(beats, 0)]
-
-    def crossed(self, beats: Index) -> tuple[Events, Index]:
-        """The events that these beats' transfers are; those of frames before are negative."""
-        if self.transfers is not None:
-            return self.transfers, beats
-        assert self.consumer is not None
-        assert self.taking is not None
-        return self.consumer, compose(self.taking.taken_by, self.consumer.count, beats,
-                                      self.beats)
-
-    def cycles(self) -> np.ndarray:
-        """Of all events of the frame at hand."""
-        events, index = self.crossed(Run(0, 1, self.beats))
-        return events.times[placed(index, 0)]
-
-
 class Solver:
     """The equations of one engine, solved frame after frame.
 
@@ -188,10 +138,15 @@ class Solver:
     kept : collection of :class:`Source` or None
         Streams whose transfers are kept; all where it is None.
     unbounded : collection of :class:`Source`
-        Streams whose queues are taken never to be full.
+        Streams of forks whose queues are taken never to be full.
+    equations : :class:`Equations` or None
+        Of the engine, or of one that differs from it in its forks' queues alone, where they are
+        known.
 
     Attributes
     ----------
+    equations : :class:`Equations`
+        Of the engine, for others to take.
     solved : :class:`int`
         Frames.
     """
@@ -199,95 +154,48 @@ class Solver:
     def __init__(self, engine: Engine, *, frames: int = MOST_FRAMES,
                  offers: Mapping[str, np.ndarray] | None = None,
                  ready: Mapping[str, np.ndarray] | None = None,
-                 kept: Collection[Source] | None = None, unbounded: Collection[Source] = ()):
+                 kept: Collection[Source] | None = None, unbounded: Collection[Source] = (),
+                 equations: Equations | None = None):
         self.engine, self.frames = engine, frames
         self.solved = 0
         self._ends: list[int] = []
         self._first = 0
-        self._streams: dict[Source, _Stream] = {}
-        self._offers: list[Offers] = []
-        self._totals: dict[str, int] = {}  # cycles of a stage's issues
-        self._events: list[Events] = []  # as they follow one another
-        self._ready = {source: ready[name] for name, source in engine.outputs
-                       if name in ready and len(ready[name])} if ready else {}
-        for name, shape in engine.inputs:
-            self._offer(name, shape.beats, None if offers is None else offers.get(name))
-        always = {Source(name) for name, _ in engine.inputs if name not in (offers or ())}
-        for stage in engine.stages:
-            self._connect(stage, always)
-        self._wait(frozenset(unbounded))
+        given = offers or {}
+        if equations is None or not equations.tells(kept, given):
+            equations = Equations(engine, whole=kept is None, timed=given)
+        self.equations, self._streams = equations, equations.streams
+        self._offers = [_Offers(events, given[name], frames)
+                        for name, events in equations.offers.items() if name in given]
+        always = [events for name, events in equations.offers.items() if name not in given]
+        sinks = {name: self._streams[source].row for name, source in engine.outputs}
+        self._ready = {sinks[name]: cycles for name, cycles in (ready or {}).items()
+                       if len(cycles)}
+        waits = dict(equations.waits)
+        for row, wait in self._passed(frozenset(unbounded)):
+            waits[row] = [*waits[row], wait]
+        self._waiting = len(waits) - len(equations.offers)
         self._kept: dict[Source, list[np.ndarray]] = {
             source: [] for source in (self._streams if kept is None else kept)}
-        sinks = [self._streams[source].transfers for _, source in engine.outputs]
-        producers = [stream.producer for stream in self._streams.values()
-                     if isinstance(stream.producer, Offers)]
-        self._rows = Rows([*self._events, *producers], [sink for sink in sinks if sink])
+        self._rows = Rows(waits, sinks.values(), self._ready)
+        for events in always:
+            self._rows.times(events)[:] = 0
 
-    def _offer(self, name: str, beats: int, cycles: np.ndarray | None) -> None:
-        self._streams[Source(name)] = stream = _Stream(beats)
-        if cycles is not None:
-            table = np.asarray(cycles)[:self.frames * beats]
-            stream.producer = Offers(table.reshape(self.frames, beats))
-            self._offers.append(stream.producer)
+    def _passed(self, unbounded: Collection[Source]) -> Iterator[tuple[Events, Wait]]:
+        """What waits until beats have passed the queues of forks; and until there is a place in
+        those, if they can be full."""
+        for stage in self.engine.stages:
+            if isinstance(stage.operator, Fork):
+                for k, giving in enumerate(form(stage.operator).outputs):
+                    stream = self._streams[Source(stage.name, k)]
+                    assert stream.producer is not None
+                    yield stream.row, stream.arrival(giving)
+                    if Source(stage.name, k) not in unbounded:
+                        yield stream.producer, stream.room(giving)
 
-    def _connect(self, stage: Stage, always: Collection[Source]) -> None:
-        """Have a stage take and give its streams, of which some are always offered."""
-        ours = form(stage.operator, frozenset(
-            k for k, source in enumerate(stage.inputs) if source in always))
-        issues = Events(ours.gaps)
-        self._totals[stage.name] = ours.total
-        for source, taking in zip(stage.inputs, ours.inputs, strict=True):
-            stream = self._streams[source]
-            assert stream.beats == taking.beats * taking.size, (stage.name, str(source))
-            stream.beats, stream.size = taking.beats, taking.size
-            stream.consumer, stream.taking = issues, taking
-            if taking.places:
-                self._transfer(stream)
-            elif stream.producer is None:
-                stream.producer = Offers(np.broadcast_to(np.int32(0), (self.frames, stream.beats)))
-        self._events.append(issues)
-        for k, (shape, giving) in enumerate(zip(stage.operator.outputs, ours.outputs,
-                                                strict=True)):
-            assert shape.beats == giving.beats, stage.name
-            source = Source(stage.name, k)
-            self._streams[source] = stream = _Stream(shape.beats)
-            stream.producer, stream.giving = issues, giving
-
-    def _transfer(self, stream: _Stream, ready: np.ndarray | None = None) -> None:
-        """Make a stream's transfers events of their own."""
-        stream.transfers = Events(np.full(stream.beats, stream.size, np.int32), ready=ready,
-                                  floor=stream.size - 1 if stream.giving is None else NEVER)
-        self._events.append(stream.transfers)
-
-    def _wait(self, unbounded: Collection[Source]) -> None:
-        """Have all events wait for what they do wait for."""
-        for source, stream in self._streams.items():
-            whole = Run(0, 1, stream.beats)
-            if stream.consumer is None:
-                self._transfer(stream, self._ready.get(source))
-            if stream.transfers is not None:
-                if stream.giving is not None or stream.producer in self._offers:
-                    index, delay = stream.offered(whole)
-                    self._hold(stream.transfers, stream.producer, index, delay, whole)
-                if stream.taking is not None:
-                    self._hold(stream.transfers, stream.consumer, stream.taking.taken_by,
-                               stream.taking.release, whole)
-            if stream.taking is not None:
-                index, delay = ((stream.taking.needs, stream.taking.entry) if stream.buffered
-                                else stream.offered(stream.taking.needs))
-                self._hold(stream.consumer, stream.transfers or stream.producer, index, delay,
-                           stream.taking.waits)
-            if stream.giving is not None and source not in unbounded:
-                events, index = stream.crossed(stream.giving.places)
-                self._hold(stream.producer, events, index, stream.giving.back,
-                           stream.giving.waits)
-
-    @staticmethod
-    def _hold(held: Events | None, by: Events | None, index: Index, delay: int | np.ndarray,
-              at: Index) -> None:
-        assert held is not None
-        assert by is not None
-        held.wait(Wait(events=by, index=index, delay=delay, at=at))
+    def _cycles(self, source: Source) -> np.ndarray:
+        """Of all events of a stream, of the frame at hand."""
+        stream = self._streams[source]
+        return self._rows.times(stream.row)[placed(stream.crossed(Run(0, 1, stream.beats)), 0)]
 
     @property
     def ends(self) -> np.ndarray:
@@ -328,21 +236,23 @@ class Solver:
     def _begin(self) -> None:
         """Go on to a frame: its times are no earlier than those of the one before."""
         if self.solved:
-            for events in (*self._events, *self._offers):
-                events.begin()
+            self._rows.begin()
+        for offers in self._offers:
+            self._rows.times(offers.events)[:] = offers.cycles[self.solved]
 
     def _last(self) -> int:
         """Cycle of the last output beat of the frame at hand."""
-        return max(int(self._streams[source].cycles()[-1]) for _, source in self.engine.outputs)
+        return max(int(self._cycles(source)[-1]) for _, source in self.engine.outputs)
 
     def _end(self) -> None:
         """Keep what is asked for of the frame at hand."""
         if not self.solved:
-            inputs = [self._streams[Source(name)] for name, _ in self.engine.inputs]
-            self._first = min(int(each.cycles()[0]) - each.size + 1 for each in inputs)
+            inputs = [Source(name) for name, _ in self.engine.inputs]
+            self._first = min(int(self._cycles(each)[0]) - self._streams[each].size + 1
+                              for each in inputs)
         self._ends.append(self._last())
         for source, frames in self._kept.items():
-            frames.append(self._streams[source].cycles().copy())
+            frames.append(self._cycles(source).copy())
         self.solved += 1
 
     @property
@@ -350,17 +260,24 @@ class Solver:
         """Whether all that events of the next frame may wait for comes an interval after what those
         of the last frame waited for: then they do so as well, and it is so for ever."""
         return (not self._ready and self.solved > 1
-                and self._rows.moved_by(self.interval, len(self._events))
+                and self._rows.moved_by(self.interval, self._waiting)
                 and all(self._goes_on(offers) for offers in self._offers))
 
-    def _goes_on(self, offers: Offers) -> bool:
+    def _goes_on(self, offers: "_Offers") -> bool:
         """Whether the source keeps to the interval from here on; or is ahead of it, and held up
         by others."""
         steps = np.diff(offers.cycles[self.solved - 1:], axis=0)
         if (steps == self.interval).all():
             return True
-        return bool((steps <= self.interval).all()) and not any(
-            offers.binds(events) for events in self._events)
+        return bool((steps <= self.interval).all()) and not self._binds(offers.events)
+
+    def _binds(self, offers: Events) -> bool:
+        """Whether an event of others may come as it does because of an offer."""
+        times = self._rows.times
+        return any(bool((times(offers)[placed(wait.index, 0)] + wait.delay
+                         >= times(events)[placed(wait.at, 0)]).any())
+                   for events, waits in self.equations.waits.items()
+                   for wait in waits if wait.events is offers)
 
     def settle(self, least: int = 2) -> None:
         """Solve so many frames at the least, and then on until the engine repeats itself."""
@@ -385,9 +302,26 @@ class Solver:
                                            for source in self._kept},
                               frames=self.solved, interval=interval)
         stages = {name: StageTiming(interval=total, stall_share=1 - total / max(interval, 1))
-                  for name, total in self._totals.items()}
+                  for name, total in self.equations.totals.items()}
         return EngineTiming(interval_cycles=interval, latency_cycles=self.latency,
                             settled=bool(settled), ends=ends, transfers=transfers, stages=stages)
+
+
+class _Offers:
+    """Beats that a source offers.
+
+    Parameters
+    ----------
+    events : :class:`Events`
+        What they are.
+    cycles : integers, of so many frames at least
+        First cycle in which each is offered.
+    frames : :class:`int`
+    """
+
+    def __init__(self, events: Events, cycles: np.ndarray, frames: int):
+        table = np.asarray(cycles)[:frames * events.count]
+        self.events, self.cycles = events, table.reshape(frames, events.count)
 
 
 def is_large(engine: Engine) -> bool:
@@ -403,8 +337,8 @@ def most_frames(engine: Engine) -> int:
 def simulate(engine: Engine, frames: int | None = None, *,
              offers: Mapping[str, np.ndarray] | None = None,
              ready: Mapping[str, np.ndarray] | None = None,
-             kept: Collection[Source] | None = None,
-             unbounded: Collection[Source] = ()) -> EngineTiming:
+             kept: Collection[Source] | None = None, unbounded: Collection[Source] = (),
+             equations: Equations | None = None) -> EngineTiming:
     """Predict every transfer of an engine.
 
     Stops early where the whole engine repeats itself, if sources and sinks never wait.
@@ -414,7 +348,7 @@ def simulate(engine: Engine, frames: int | None = None, *,
     engine : :class:`Engine`
     frames : :class:`int` or None
         Two at least; as many as :func:`most_frames` where it is None.
-    offers, ready, kept, unbounded
+    offers, ready, kept, unbounded, equations
         As in :class:`Solver`.
 
     Raises
@@ -424,7 +358,7 @@ def simulate(engine: Engine, frames: int | None = None, *,
     """
     frames = most_frames(engine) if frames is None else frames
     solver = Solver(engine, frames=frames, offers=offers, ready=ready, kept=kept,
-                    unbounded=unbounded)
+                    unbounded=unbounded, equations=equations)
     solver.settle()
     if offers is not None and solver.solved < frames:
         solver.repeat()

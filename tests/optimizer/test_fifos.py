@@ -28,7 +28,8 @@ def maker(network, limit):
     (small_residual(), 20_000), (small_residual(), 700), (tiny_residual(), 400)])
 def test_short_queues_cost_nothing(network, limit):
     make = maker(network, limit)
-    engine, timing = size_queues(make)
+    solver = size_queues(make)
+    engine, timing = solver.engine, solver.result()
     ideal = simulate(ample(make).engine)
     assert timing.interval_cycles == ideal.interval_cycles
     assert timing.latency_cycles <= ideal.latency_cycles
@@ -54,7 +55,8 @@ def test_queues_that_are_never_full_are_as_deep_ones(network, limit):
 @pytest.mark.parametrize(("network", "limit"), [(small_residual(), 700), (tiny_residual(), 400)])
 def test_a_place_less_would_cost(network, limit):
     make = maker(network, limit)
-    engine, timing = size_queues(make)
+    solver = size_queues(make)
+    engine, timing = solver.engine, solver.result()
     places = {stage.name: stage.operator.places for stage in engine.stages
               if isinstance(stage.operator, Fork)}
     tried = 0
@@ -70,6 +72,7 @@ def test_a_place_less_would_cost(network, limit):
 
 def test_without_a_fork_there_is_nothing_to_size():
     make = maker(small(), 3000)
-    engine, timing = size_queues(make)
+    solver = size_queues(make)
+    engine, timing = solver.engine, solver.result()
     assert engine == make({})
     assert dataclasses.is_dataclass(timing)

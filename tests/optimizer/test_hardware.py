@@ -20,7 +20,8 @@ FRAMES = 3
 def engine_of(network, limit):
     chooser = Chooser(network, boards.get("zedboard").device)
     selection = chooser.choose(limit, base_prices(chooser.device.resources))
-    engine, timing = size_queues(lambda places: chooser.engine(selection, places))
+    solver = size_queues(lambda places: chooser.engine(selection, places))
+    engine, timing = solver.engine, solver.result()
     return engine, timing
 
 

@@ -67,7 +67,8 @@ def test_weights_that_do_not_fit_are_streamed():
     network = autoencoder()
     choosers, made = decide([network], 2.0)
     (selection,) = made.selections
-    engine, timing = size_queues(lambda places: choosers[0].engine(selection, places))
+    solver = size_queues(lambda places: choosers[0].engine(selection, places))
+    engine, timing = solver.engine, solver.result()
     assert streamed(engine)
     assert selection.resources.fits(BUDGET)
     assert rate(made.selections) <= memory(2.0).derated

@@ -105,7 +105,7 @@ def test_first_passes_are_solved_once_for_all_ways(monkeypatch):
     pace = made.networks[0].interval_cycles
     solved = []
     monkeypatch.setattr(memory, "simulate", lambda *a, **k: solved.append(k) or simulate(*a, **k))
-    asked, fresh = memory._Side(engine, axi), memory._Side(engine, axi)
+    asked, fresh = (memory._Side(engine, None, axi) for _ in range(2))
     back, = [each.name for each in asked.crossings if each.spilled]
     ways = {back: Way(delays=(100, 200), steps=(16, 16))}
     first = asked.paced(pace, False, {})
