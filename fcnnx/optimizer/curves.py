@@ -7,6 +7,7 @@ windows, however long: an engine repeats itself, and so does a table.
 import dataclasses
 import math
 
+import numba
 import numpy as np
 
 
@@ -36,10 +37,8 @@ def read_words(transfers: np.ndarray, *, beats_per_word: int = 1, words_per_beat
     firsts = transfers[:, ::beats_per_word]
     steps = np.arange(words_per_beat) - words_per_beat + 1
     cycles = (firsts[:, :, None] + steps).reshape(len(transfers), -1)
-    count = np.arange(cycles.size).reshape(cycles.shape)
     # No later than the one after it.
-    late = (cycles - count).reshape(-1)[::-1]
-    cycles = np.minimum.accumulate(late)[::-1].reshape(cycles.shape) + count
+    cycles = -_in_turn(-cycles[::-1, ::-1])[::-1, ::-1]
     return _filled(cycles, burst)
 
 
@@ -59,8 +58,15 @@ def written_words(transfers: np.ndarray, *, beats_per_word: int = 1, words_per_b
 
 def _in_turn(cycles: np.ndarray) -> np.ndarray:
     """At most one in a cycle: each later than the one before."""
-    count = np.arange(cycles.size).reshape(cycles.shape)
-    return np.maximum.accumulate((cycles - count).reshape(-1)).reshape(cycles.shape) + count
+    turns = cycles.astype(np.int64).reshape(-1)
+    _take_turns(turns)
+    return turns.reshape(cycles.shape)
+
+
+@numba.njit(cache=True, nogil=True)
+def _take_turns(cycles):
+    for k in range(1, len(cycles)):
+        cycles[k] = max(cycles[k], cycles[k - 1] + 1)
 
 
 def _filled(cycles: np.ndarray, burst: int) -> np.ndarray:
@@ -128,22 +134,12 @@ class Curve:
         """
         frame_words = cycles.shape[1]
         assert 0 < frame_words <= interval, (frame_words, interval)
+        own = frame_words / interval
+        rates = [own * multiple for multiple in MULTIPLES if own * multiple < 1] or [own]
         # A further frame adds as many words as its cycles do at the stream's own rate, so that no
         # window over more of them exceeds a rate by more.
-        further = cycles[-1] + interval
-        times = _in_turn(np.concatenate([cycles, further[None]])).reshape(-1)
-        steps = np.diff(times)
-        assert (steps[:len(steps) - frame_words] > 0).all()
-        # Where words follow each other evenly, a window that exceeds a rate most starts, or ends,
-        # at the border.
-        kept = np.ones(len(times), dtype=bool)
-        kept[1:-1] = steps[1:] != steps[:-1]
-        words = np.flatnonzero(kept)
-        times = times[kept].astype(np.float64)
-        own = frame_words / interval
-        rates = [own * multiple for multiple in MULTIPLES if own * multiple < 1]
-        return cls(words=tuple(_excess(times, words, rate) for rate in rates or [own]),
-                   rates=tuple(rates or [own]))
+        times = _in_turn(np.concatenate([cycles, cycles[-1:] + interval])).reshape(-1)
+        return cls(words=tuple(_excess(times, np.array(rates)).tolist()), rates=tuple(rates))
 
     @property
     def rate(self) -> float:
@@ -173,10 +169,21 @@ class Curve:
         return math.floor(float(over.max()) + 1e-6)
 
 
-def _excess(times: np.ndarray, words: np.ndarray, rate: float) -> float:
-    """The most by which the words of any window exceed this rate times its length."""
-    ahead = words - rate * times
-    return float((ahead - np.minimum.accumulate(ahead)).max()) + 1 - rate
+@numba.njit(cache=True, nogil=True)
+def _excess(times, rates):
+    """The most by which the words of any window exceed each of these rates times its length."""
+    least, most = np.full(len(rates), np.inf), np.zeros(len(rates))
+    last = len(times) - 1
+    for k in range(last + 1):
+        # Where words follow each other evenly, a window that exceeds a rate most starts, or ends,
+        # at the border.
+        if 0 < k < last and times[k + 1] - times[k] == times[k] - times[k - 1]:
+            continue
+        for n in range(len(rates)):
+            ahead = k - rates[n] * times[k]
+            least[n] = min(least[n], ahead)
+            most[n] = max(most[n], ahead - least[n])
+    return most + 1 - rates
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

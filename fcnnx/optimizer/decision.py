@@ -25,6 +25,7 @@ from .pareto import (
     undominated,
 )
 from .partition import Option, combine, weighted
+from .running import Running
 from .targets import Target
 from .trading import LEAST_WORDS, NOTHING, Trader, Worth
 
@@ -110,6 +111,7 @@ class Decider:
         self._objective, self._clock, self._progress = objective, clock_mhz, progress
         self._weights = [target.weight or 1.0 for target in targets]
         self._measurements: dict[tuple[int, bytes, int], _Measured] = {}
+        self._runs: dict[int, tuple[tuple, Running]] = {}
         # Of the networks alone, with what the first decision had: by it progress is measured, and
         # it is the same however little is left later.
         self._times: tuple[int, ...] = ()
@@ -149,6 +151,16 @@ class Decider:
             return Decision(selections=tuple(alone), alone=times, gap=0.0)
         self._beside = budget, aside
         return self._share(alone, times, room)
+
+    def running(self, n: int, selection: Selection) -> Running:
+        """How the engine of a network's selection runs; of each network the last one is kept, as
+        what is measured here is what is made of the decision."""
+        chooser = self._choosers[n]
+        asked = (selection.picks.tobytes(), selection.limit, selection.interval,
+                 frozenset(chooser.spilled))
+        if self._runs.get(n, (None,))[0] != asked:
+            self._runs[n] = asked, Running.of(chooser, selection)
+        return self._runs[n][1]
 
     def lowers_latency(self, n: int) -> bool:
         """Whether single stages of a network may be faster than its interval asks for."""
@@ -354,9 +366,9 @@ class Decider:
 
     def _as_measured(self, selections: Sequence[Selection]) -> list[Selection]:
         """The selections as fast as their engines are where the memory never holds them up."""
-        measured = at_once(self._measure, range(len(selections)), selections)
-        return [dataclasses.replace(each, interval=timing.interval)
-                for each, timing in zip(selections, measured, strict=True)]
+        running = at_once(self.running, range(len(selections)), selections)
+        return [dataclasses.replace(each, interval=max(each.interval, real.interval))
+                for each, real in zip(selections, running, strict=True)]
 
     def _trader(self, times: Sequence[int], bounds: Sequence[int], room: Resources) -> Trader:
         """What makes more of selections that keep to these bounds."""

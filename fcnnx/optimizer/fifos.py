@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+import numba
 import numpy as np
 
 from fcnnx.hdl.engine import Engine, Source, Stage
@@ -98,10 +99,20 @@ def _held(ideal: Solver) -> Places:
     for stage, fork in forks:
         issued = crossed[stage.inputs[0]]
         held[stage.name] = tuple(
-            int((np.arange(len(issued)) + 1 - np.searchsorted(
-                crossed[Source(stage.name, branch)] + output.back, issued,
-                side="right")).max()) for branch, output in enumerate(form(fork).outputs))
+            _most_held(issued, crossed[Source(stage.name, branch)], output.back)
+            for branch, output in enumerate(form(fork).outputs))
     return held
+
+
+@numba.njit(cache=True, nogil=True)
+def _most_held(issued, crossed, back):
+    """The most beats that are issued, and have not crossed so many cycles before."""
+    most = gone = 0
+    for k in range(len(issued)):
+        while gone < len(crossed) and crossed[gone] + back <= issued[k]:
+            gone += 1
+        most = max(most, k + 1 - gone)
+    return most
 
 
 class _Search:

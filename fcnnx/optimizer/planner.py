@@ -22,10 +22,10 @@ from .concurrency import at_once
 from .decision import POLICIES, Decider, Decision, TooLittle
 from .equations import Equations
 from .evidence import Evidence, evidence
-from .fifos import Places, size_queues, with_ample_queues
+from .fifos import size_queues
 from .folding import engine_resources
 from .memory import POLICIES as SCHEDULES
-from .memory import MemoryPlan, plan_memory, spread
+from .memory import MemoryPlan, plan_memory
 from .partition import OBJECTIVES
 from .targets import Target, merge_targets
 from .timing import EngineTiming, is_large
@@ -348,7 +348,7 @@ class _Attempts:
         """A decision, its queues sized and its memory side planned."""
         device = self._choosers[0].device
         self._progress("Sizing the queues")
-        finished = at_once(_finish, self._choosers, decision.selections)
+        finished = at_once(self._finished, range(len(self._choosers)), decision.selections)
         if self._planned is None:
             return _Decided(decision=decision, networks=finished, memory=None, side=Resources())
         self._progress("Scheduling the memory")
@@ -358,6 +358,14 @@ class _Attempts:
                     for paced in memory.engines]
         side = memory.system.resources([each.engine for each in finished], device)
         return _Decided(decision=decision, networks=finished, memory=memory, side=side)
+
+    def _finished(self, n: int, selection: Selection) -> _Finished:
+        """A network's engine, its queues sized."""
+        running = self._decider.running(n, selection)
+        solver = size_queues(running.make, running.ideal)
+        return _Finished(engine=solver.engine, timing=solver.result(),
+                         resources=engine_resources(solver.engine, self._choosers[n].device),
+                         equations=solver.equations)
 
     def _mended(self, made: _Decided, patience: int = MENDS) -> _Decided | None:
         """What is by little too much with one network's stages folded otherwise, as fast as then
@@ -424,26 +432,6 @@ def _spill(choosers: Sequence[Chooser], blocks: int) -> bool:
     return bits > 0
 
 
-def _finish(chooser: Chooser, selection: Selection) -> _Finished:
-    """With queues for stages that run evenly, where weights are streamed and that costs nothing:
-    those have their beats at other times than stages that run as fast as they can."""
-    def uneven(places: Places) -> Engine:
-        return chooser.engine(selection, places)
-
-    def even(places: Places) -> Engine:
-        return spread(uneven(places), selection.interval)
-
-    sized = None
-    if even({}) != uneven({}):
-        ideal = with_ample_queues(even)
-        interval = ideal.result().interval_cycles
-        if (interval <= selection.interval
-                or interval <= with_ample_queues(uneven).result().interval_cycles):
-            sized = size_queues(even, ideal)
-    solver = sized or size_queues(uneven)
-    return _Finished(engine=solver.engine, timing=solver.result(),
-                     resources=engine_resources(solver.engine, chooser.device),
-                     equations=solver.equations)
 
 
 def _waiting(finished: Sequence[_Finished]) -> tuple[str, ...]:

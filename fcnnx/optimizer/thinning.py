@@ -282,7 +282,8 @@ def _rest(row: Events, wait: Wait, weaker: Wait) -> Wait | None:
     """What one wait for some events adds to another."""
     one, other, others = wait.index, weaker.index, wait.events
     if (isinstance(one, Run) and isinstance(other, Run) and isinstance(wait.delay, int)
-            and isinstance(weaker.delay, int) and isinstance(wait.at, Run) and wait.at == weaker.at
+            and isinstance(weaker.delay, int) and isinstance(wait.at, Run)
+            and isinstance(weaker.at, Run) and wait.at == weaker.at
             and one.step == other.step and others.gaps.even >= 0):
         implied = (one.first >= other.first and others.gaps.even * (one.first - other.first)
                    >= weaker.delay - wait.delay)
