@@ -303,12 +303,10 @@ class Decider:
                 f"No split of the device gives every network {FLOOR:.0%} of its weight's share: "
                 "what one lacks of it has counted twice.",)
             selections = self._held(self._alternatives(fronts, found.selections, times, bounds,
-                                                       room), times, bounds)
+                                                       room), times, bounds, room)
             tightened = [self._tightened(n, selection, bounds[n])
                          for n, selection in enumerate(selections)]
             if tightened == bounds:
-                if self._objective != "resources":
-                    selections = self._trader(times, bounds, room).polished(selections)
                 return Decision(selections=selections, alone=tuple(times), gap=found.gap,
                                 warnings=warnings)
             improved = self._improved(selections, tightened, times, bounds, room)
@@ -348,21 +346,29 @@ class Decider:
         return at_once(trader.polished, found)
 
     def _held(self, alternatives: Sequence[Sequence[Selection]], times: Sequence[int],
-              bounds: Sequence[int]) -> tuple[Selection, ...]:
-        """The alternative that is worth most, held apart for the memory as it really runs."""
+              bounds: Sequence[int], room: Resources) -> tuple[Selection, ...]:
+        """The alternative that is worth most, held apart for the memory as it really runs; with
+        what networks that are held apart leave to others."""
+        trader = self._trader(times, bounds, room)
+
+        def polished(selections: Sequence[Selection]) -> tuple[Selection, ...]:
+            held = self._paced(selections, times, bounds)
+            return held if self._objective == "resources" else trader.polished(held)
+
         if len(alternatives) == 1:
-            return self._paced(alternatives[0], times, bounds)
-        promises = [self._held_apart(each, times, bounds)[0] for each in alternatives]
+            return polished(alternatives[0])
+        able = [each for each in alternatives
+                if self._held_apart(each, times, bounds)[0] > NOTHING]
+        promises = [self._held_apart(each, times, bounds) for each in at_once(polished, able)]
         best, chosen = NOTHING, None
         # None is faster than its foldings say: what is worth least by those need not be measured.
-        for promised, selections in sorted(zip(promises, alternatives, strict=True),
-                                           key=lambda each: each[0], reverse=True):
+        for promised, selections in sorted(promises, key=lambda each: each[0], reverse=True):
             if promised <= best:
                 break
             worth, held = self._held_apart(self._as_measured(selections), times, bounds)
             if worth > best:
                 best, chosen = worth, held
-        return chosen or self._paced(alternatives[0], times, bounds)
+        return chosen or polished(alternatives[0])
 
     def _as_measured(self, selections: Sequence[Selection]) -> list[Selection]:
         """The selections as fast as their engines are where the memory never holds them up."""
