@@ -15,7 +15,7 @@ from fcnnx.cosim.cache import digest
 
 
 __all__ = ["KEPT", "ROOT", "Figures", "Record", "Stale", "digest_of_folder", "digest_of_sources",
-           "fcnnx", "read"]
+           "fcnnx", "read", "refusal"]
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -77,12 +77,24 @@ class Record:
 def fcnnx(*words: str, environment: dict[str, str] | None = None,
           codes: tuple[int, ...] = (0,)) -> float:
     """Run a command of ours, which must end with one of these codes; returns its seconds."""
+    return _timed(words, codes, environment=environment)[0]
+
+
+def refusal(*words: str) -> tuple[float, list[str]]:
+    """The seconds until a command of ours refuses what it is given, and what it then says."""
+    seconds, said = _timed(words, (2,), stderr=subprocess.PIPE, text=True)
+    return seconds, [line.removeprefix("error: ") for line in said.splitlines()
+                     if line.startswith("error: ")]
+
+
+def _timed(words: Iterable[str], codes: tuple[int, ...], *,
+           environment: dict[str, str] | None = None, **options: Any) -> tuple[float, str]:
     start = time.monotonic()
     done = subprocess.run([sys.executable, "-m", "fcnnx", *words], cwd=ROOT, env=environment,
-                          stdout=subprocess.DEVNULL)
+                          stdout=subprocess.DEVNULL, **options)
     if done.returncode not in codes:
         sys.exit(f"fcnnx {' '.join(words)}: exit code {done.returncode}")
-    return round(time.monotonic() - start, 1)
+    return round(time.monotonic() - start, 1), done.stderr
 
 
 def read(path: pathlib.Path) -> Figures:

@@ -255,7 +255,7 @@ def contended(kept: Kept) -> str:
         "alone on all that the set has by the mean interval here; weighted throughput its mean, as "
         "all weights are equal; fairness the least by the greatest. Utilisation is of the words "
         "that the memory gives, refreshes taken off; held apart are networks whose frames the "
-        "joint plan has farther apart than their stages ask for: there the memory is the limit. "
+        "joint plan has farther apart than their stages ask for, as the memory gives no more. "
         "Exact: no value differs from the golden model's. To the cycle: the joint plan's intervals "
         "are those predicted, and no engine waited for the memory.",
         ["set", "GB/s", "throughput", "unaware", "ratio", "fairness", "unaware", "utilisation",
@@ -322,13 +322,19 @@ def planned(kept: Kept) -> str:
         networks = found["networks"].values()
         rows.append([name, found["board"], len(networks), found["topology"],
                      f"1 / {found['narrower']}", sum(row["macs"] for row in networks),
-                     found["seconds"], f"{100 * found['optimizer']['gap']:.2f} %",
+                     found["seconds"], found["optimizer"]["seconds"],
+                     f"{100 * found['optimizer']['gap']:.2f} %",
                      ", ".join(f"{row['interval_cycles']:,}" for row in networks)])
+    refused = "".join(
+        f" {name}, {found['count']} networks of {found['topology']} of 1 / {found['narrower']} of "
+        f"the width, is refused after {found['seconds']} seconds: {' '.join(found['said'])}"
+        for name, (found,) in _with(kept, "refusal"))
     return section(
         "Planning large networks", "Seconds of `fcnnx build --plan-only` from models of floating "
-        "point: import and quantisation, all foldings, queues and the memory's schedule. The gap "
-        "is proven: no combination of the networks' fronts is better by more.",
-        ["case", "board", "networks", "topology", "width", "MACs", "seconds", "gap",
+        "point, import and quantisation and the report among them; and of planning: all foldings, "
+        "queues and the memory's schedule. The gap is proven: no combination of the networks' "
+        f"fronts is better by more.{refused}",
+        ["case", "board", "networks", "topology", "width", "MACs", "seconds", "planning", "gap",
          "intervals"], rows)
 
 
