@@ -18,6 +18,7 @@ __all__ = ["NEVER", "Events", "Form", "Gaps", "Giving", "Index", "Run", "Taking"
 
 
 NEVER = -(1 << 40)  # of an event before the first frame: it holds nothing up
+MOST_NARROW = np.iinfo(np.int32).max
 
 
 @dataclasses.dataclass(frozen=True)
@@ -227,10 +228,11 @@ def form(operator: Operator, offered: frozenset[int] = frozenset()) -> Form:
 
 
 def one_or_all(values: np.ndarray) -> int | np.ndarray:
-    """Numbers as one where they are all alike; others are kept as half as large ones."""
+    """Numbers as one where they are all alike; others are kept as half as large ones, if they can
+    be: frames may take more cycles than those count."""
     if (values == values[0]).all():
         return int(values[0])
-    return values.astype(np.int32)
+    return values.astype(np.int32) if values.max() <= MOST_NARROW else values
 
 
 class Gaps:
@@ -263,7 +265,7 @@ class Gaps:
         if self.even >= 0:
             return (events.astype(np.int64) + 1) * self.even
         frames, event = np.divmod(events, len(self.each))
-        return self._ends[event] + frames * self.total
+        return self._ends[event] + frames.astype(np.int64) * self.total
 
 
 class Events:

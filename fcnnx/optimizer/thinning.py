@@ -195,8 +195,9 @@ class _Whole:
 
 
 def _sum(one: int | np.ndarray, other: int | np.ndarray) -> int | np.ndarray:
-    total = one + other
-    return total if isinstance(total, int) else one_or_all(total)
+    if isinstance(one, int) and isinstance(other, int):
+        return one + other
+    return one_or_all(np.add(one, other, dtype=np.int64))
 
 
 def _union(indices: Sequence[Index], count: int) -> Index:

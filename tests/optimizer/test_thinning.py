@@ -5,6 +5,7 @@ import pytest
 
 from fcnnx import boards
 from fcnnx.hdl.engine import Engine, Source, Stage
+from fcnnx.hdl.operator import Input, Output
 from fcnnx.hdl.operators.plumbing import Fork
 from fcnnx.hdl.operators.streamed import StreamedConvolution
 from fcnnx.memory import memory_timing
@@ -16,7 +17,7 @@ from fcnnx.optimizer.pareto import base_prices
 from fcnnx.optimizer.timing import Solver
 
 from .networks import small, small_residual, squeeze_excite
-from .stand_ins import chain, fork, pointwise, residual, sliding, vector
+from .stand_ins import chain, fork, pointwise, residual, sliding, stand_in, vector
 
 
 BOARD = boards.get("zedboard")
@@ -80,6 +81,22 @@ def test_times_are_the_same(make, seed):
         thinned, whole = solved(engine, kept=ports(engine), **given), solved(engine, **given)
         assert same(thinned, whole)
         assert events(thinned) <= events(whole)
+
+
+@pytest.mark.parametrize("cycles", [1, 10**6, 10**8, 10**9])
+def test_frames_may_take_more_cycles_than_32_bits_count(cycles):
+    """Beats that are needed, freed and made at uneven issues: what is left waits for long."""
+    issues, beats = np.arange(60), 6
+    at, freed = np.array([0, 3, 11, 20, 31, 40]), np.array([55, 56, 57, 57, 58, 59])
+    needs = np.searchsorted(at, issues, side="right")
+    slow = stand_in([Input(beats=beats, needs=needs, places=8, entry=1, release=2,
+                           frees=np.searchsorted(freed, issues, side="right"))],
+                    [Output(makes=needs, depth=4, places=8, back=2)], cycles + (issues % 3 == 0))
+    for engine in (chain(pointwise(beats), slow, pointwise(beats)),
+                   chain(slow, pointwise(beats, places=3), slow)):
+        thinned, whole = solved(engine, kept=ports(engine)), solved(engine)
+        assert same(thinned, whole)
+        assert events(thinned) < events(whole)
 
 
 def streams(chain):
