@@ -256,9 +256,9 @@ def _without_implied(row: Events, wait: Wait) -> Wait:
     passed = row.gaps.until(np.concatenate([at[-1:] - row.count, at]))
     delay = wait.delay
     longer = 0 if isinstance(delay, int) else np.diff(delay, prepend=delay[-1])
+    # The first event waits for the same as the last of the frame before only where that lies before
+    # its own frame: in the first one it holds nothing up.
     needed = ~(same & (longer <= np.diff(passed)))
-    if index[0] >= 0:
-        needed[0] = True  # in the first frame there is none before
     return Wait(events=wait.events, index=compact(index[needed]), at=compact(at[needed]),
                 delay=delay if isinstance(delay, int) else one_or_all(delay[needed]))
 
@@ -297,7 +297,7 @@ def _rest(row: Events, wait: Wait, weaker: Wait) -> Wait | None:
     earlier = before < 0
     index, at = index[before] - earlier * others.count, at[before] - earlier * row.count
     delay = wait.delay if isinstance(wait.delay, int) else wait.delay[before]
-    implied = (index >= its_index) & ~(earlier & (its_index >= 0)) & (
+    implied = (index >= its_index) & (
         row.gaps.until(its_at) - row.gaps.until(at) + delay
         + others.gaps.until(index) - others.gaps.until(its_index) >= weaker.delay)
     if implied.all():
