@@ -302,11 +302,16 @@ class Decider:
             warnings = () if found.part == PARTS_OF_FLOOR[0] else (
                 f"No split of the device gives every network {FLOOR:.0%} of its weight's share: "
                 "what one lacks of it has counted twice.",)
-            selections = self._held(self._alternatives(fronts, found.selections, times, bounds,
-                                                       room), times, bounds, room)
+            alternatives = self._alternatives(fronts, found.selections, times, bounds, room)
+            # What others leave may be what a network needs for its latency.
+            last = len(alternatives) == 1 or any(each.latency_ms for each in self._targets)
+            trader = self._trader(times, bounds, room)
+            selections = self._held(alternatives, times, bounds, None if last else trader)
             tightened = [self._tightened(n, selection, bounds[n])
                          for n, selection in enumerate(selections)]
             if tightened == bounds:
+                if last and self._objective != "resources":
+                    selections = trader.polished(selections)
                 return Decision(selections=selections, alone=tuple(times), gap=found.gap,
                                 warnings=warnings)
             improved = self._improved(selections, tightened, times, bounds, room)
@@ -346,20 +351,16 @@ class Decider:
         return at_once(trader.polished, found)
 
     def _held(self, alternatives: Sequence[Sequence[Selection]], times: Sequence[int],
-              bounds: Sequence[int], room: Resources) -> tuple[Selection, ...]:
-        """The alternative that is worth most, held apart for the memory as it really runs; with
-        what networks that are held apart leave to others."""
-        trader = self._trader(times, bounds, room)
-
-        def polished(selections: Sequence[Selection]) -> tuple[Selection, ...]:
-            held = self._paced(selections, times, bounds)
-            return held if self._objective == "resources" else trader.polished(held)
-
+              bounds: Sequence[int], trader: Trader | None) -> tuple[Selection, ...]:
+        """The alternative that is worth most, held apart for the memory as it really runs; a trader
+        gives away before what networks that are held apart leave."""
         if len(alternatives) == 1:
-            return polished(alternatives[0])
-        able = [each for each in alternatives
-                if self._held_apart(each, times, bounds)[0] > NOTHING]
-        promises = [self._held_apart(each, times, bounds) for each in at_once(polished, able)]
+            return self._paced(alternatives[0], times, bounds)
+        promises = [self._held_apart(each, times, bounds) for each in alternatives]
+        promises = [each for each in promises if each[0] > NOTHING]
+        if trader is not None:
+            polished = at_once(trader.polished, [held for _, held in promises])
+            promises = [self._held_apart(each, times, bounds) for each in polished]
         best, chosen = NOTHING, None
         # None is faster than its foldings say: what is worth least by those need not be measured.
         for promised, selections in sorted(promises, key=lambda each: each[0], reverse=True):
@@ -368,7 +369,7 @@ class Decider:
             worth, held = self._held_apart(self._as_measured(selections), times, bounds)
             if worth > best:
                 best, chosen = worth, held
-        return chosen or polished(alternatives[0])
+        return chosen or self._paced(alternatives[0], times, bounds)
 
     def _as_measured(self, selections: Sequence[Selection]) -> list[Selection]:
         """The selections as fast as their engines are where the memory never holds them up."""

@@ -228,6 +228,16 @@ def test_no_folding_is_fast_enough():
         plan([small()], BOARD, targets=targets("small=2000000fps"))
 
 
+@pytest.mark.parametrize(("caps", "milliseconds", "slowest"), [
+    ({"dsp": 95, "bram18": 121, "lut": 23167, "ff": 46334}, 0.00559, 1125),
+    ({"dsp": 74, "bram18": 95, "lut": 18111, "ff": 36223}, 0.00781, 1125)])
+def test_what_a_latency_needs_is_not_given_to_others(caps, milliseconds, slowest):
+    made = plan([small_residual(), small()], BOARD, io="stream", caps=caps, objective="fairness",
+                targets=[Target(network="small", latency_ms=milliseconds)])
+    assert max(each.interval_cycles for each in made.networks) <= slowest
+    assert made.networks[1].latency_cycles <= milliseconds * made.clock_mhz * 1e3
+
+
 def test_latency_out_of_reach():
     with pytest.raises(TargetMissed, match=r"^small: 0\.001 ms cannot be met: alone on the whole"):
         plan([small()], BOARD, targets=targets("small=0.001ms"))
