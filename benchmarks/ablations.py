@@ -1,7 +1,7 @@
 """Builds of a joint plan with one part of its mechanism switched off, as tools for users have none.
 
 ``order``: ports serve in turn, frames come at their pace. ``pace``: engines run as they can, ports
-serve by their tables. ``placement``: weights are streamed where the unaware plan streams them, and
+serve by their tables (in which loads come more often). ``placement``: weights are streamed where the unaware plan streams them, and
 nowhere else. ``multipliers``: no stage has more than the unaware plan gives it.
 """
 
@@ -27,6 +27,8 @@ from fcnnx.report import figures
 
 
 __all__ = ["ABLATIONS", "build"]
+
+SLOTS_BETWEEN_LOADS = 8
 
 
 def build(part: str, joint: pathlib.Path, unaware: pathlib.Path, out: pathlib.Path, *,
@@ -57,12 +59,23 @@ def _in_turn(joint: pathlib.Path, *_: Any) -> Plan:
 
 def _without_pace(joint: pathlib.Path, *_: Any) -> Plan:
     def freed(memory: MemorySystem) -> MemorySystem:
-        return dataclasses.replace(memory, engines=tuple(
-            dataclasses.replace(engine, pace=0, streams=tuple(
-                dataclasses.replace(each, spread=0) for each in engine.streams))
-            for engine in memory.engines))
+        return dataclasses.replace(
+            memory, engines=tuple(
+                dataclasses.replace(engine, pace=0, streams=tuple(
+                    dataclasses.replace(each, spread=0) for each in engine.streams))
+                for engine in memory.engines),
+            ports=tuple(dataclasses.replace(port, table=_with_loads(port.table, tuple(
+                each.number for engine in memory.engines for each in engine.of_kind("load")
+                if each.port == k))) for k, port in enumerate(memory.ports)))
     return _with_memory(Plan.load(joint), freed,
                         functools.partial(spread, pace=0))
+
+
+def _with_loads(table: tuple[int, ...], loads: tuple[int, ...]) -> tuple[int, ...]:
+    """Serving what is loaded ever so often: a load takes what engines leave, a slot a table, and
+    engines without pace leave nothing. When all is loaded those slots are passed over."""
+    return tuple(slot for k, each in enumerate(table)
+                 for slot in (each, *(loads if k % SLOTS_BETWEEN_LOADS == 0 else ())))
 
 
 def _with_memory(made: Plan, change: Callable[[MemorySystem], MemorySystem],
