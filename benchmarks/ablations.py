@@ -1,8 +1,9 @@
 """Builds of a joint plan with one part of its mechanism switched off, as tools for users have none.
 
 ``order``: ports serve in turn, frames come at their pace. ``pace``: engines run as they can, ports
-serve by their tables (in which loads come more often). ``placement``: weights are streamed where the unaware plan streams them, and
-nowhere else. ``multipliers``: no stage has more than the unaware plan gives it.
+serve by their tables, in which loads come more often. ``placement``: weights are streamed where the
+unaware plan streams them, and nowhere else. ``multipliers``: no stage has more than the unaware
+plan gives it.
 """
 
 import dataclasses
