@@ -13,17 +13,9 @@ from .candidates import Room
 from .choice import Chooser, Selection
 from .concurrency import at_once
 from .fifos import ample
+from .latency import lower_latency
 from .memory import USABLE
-from .pareto import (
-    ANY,
-    fastest,
-    front,
-    lower_latency,
-    paced,
-    prices_of,
-    smallest,
-    undominated,
-)
+from .pareto import ANY, fastest, front, paced, prices_of, smallest, undominated
 from .partition import Option, combine, weighted
 from .running import Running
 from .targets import Target

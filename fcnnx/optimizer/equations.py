@@ -97,6 +97,8 @@ class Equations:
         Cycles of a frame that its issues take without a wait.
     waits : :class:`Wait` by :class:`Events`
         What each row that is left waits for, as they follow one another; offers are the last.
+    stages : names by :class:`Events`
+        Of issues, and of transfers into a buffer, the stage's.
     """
 
     def __init__(self, engine: Engine, *, whole: bool = False, timed: Collection[str] = ()):
@@ -104,6 +106,7 @@ class Equations:
         self.offers: dict[str, Events] = {}
         self.totals: dict[str, int] = {}
         self.waits: Waits = {}
+        self.stages: dict[Events, str] = {}
         always = engine.weight_frames.keys() - set(timed)
         for name, shape in engine.inputs:
             self.streams[Source(name)] = stream = Stream(shape.beats)
@@ -152,9 +155,11 @@ class Equations:
             stream.consumer, stream.taking = issues, taking
             if taking.places:
                 self._transfer(stream)
+                self.stages[stream.row] = stage.name
             elif stream.producer is None:
                 self._offer(source.name, stream)
         self.waits[issues] = []
+        self.stages[issues] = stage.name
         for k, (shape, giving) in enumerate(zip(stage.operator.outputs, ours.outputs,
                                                 strict=True)):
             assert shape.beats == giving.beats, stage.name

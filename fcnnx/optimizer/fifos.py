@@ -8,6 +8,7 @@ import numpy as np
 from fcnnx.hdl.engine import Engine, Source, Stage
 from fcnnx.hdl.operators.plumbing import LEAST_PLACES, Fork
 
+from .equations import Equations
 from .events import form
 from .timing import Solver, most_frames, simulate
 
@@ -57,14 +58,17 @@ def with_ample_queues(make: Callable[[Places], Engine]) -> Solver:
     return solver
 
 
-def ample(make: Callable[[Places], Engine], frames: int | None = None) -> Solver:
+def ample(make: Callable[[Places], Engine], frames: int | None = None, *,
+          whole: bool = False) -> Solver:
     """The engine with queues that are never full, and nothing of it solved yet; they are made to
-    hold four frames, as beats take as long through those as through any."""
+    hold four frames, as beats take as long through those as through any. Of all its events, if it
+    is asked for."""
     engine = make({})
     engine = make({stage.name: (4 * fork.shape.beats,) * len(fork.places)
                    for stage, fork in _forks(engine)})
     return Solver(engine, frames=frames or most_frames(engine), kept=_ports(engine),
-                  unbounded=branches(engine))
+                  unbounded=branches(engine),
+                  equations=Equations(engine, whole=True) if whole else None)
 
 
 def branches(engine: Engine) -> list[Source]:

@@ -1,7 +1,6 @@
 """One network's best points: the fastest within a budget, and the front of what it costs."""
 
 import dataclasses
-import functools
 import math
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -11,12 +10,10 @@ from fcnnx.hdl.device import KINDS, Resources
 
 from .candidates import Room, amounts_of
 from .choice import Chooser, Selection
-from .concurrency import at_once
-from .fifos import ample
 
 
-__all__ = ["ANY", "base_prices", "fastest", "fit", "front", "latency_of", "lower_latency", "paced",
-           "prices_of", "smallest", "undominated"]
+__all__ = ["ANY", "base_prices", "fastest", "fit", "front", "paced", "prices_of",
+           "smallest", "undominated"]
 
 
 ANY = 1 << 40  # cycles: no limit
@@ -35,7 +32,6 @@ MEMORY_LEANINGS: tuple[Mapping[str, float], ...] = ({WORDS: 8.0}, {WORDS: 40.0},
 # With a memory, networks may be large: points lie farther apart, those of so many times the
 # fastest's interval most, and what is between is tried once the others are known.
 NEAR, NEAR_RATIO, FAR_RATIO = 8, 1.02, 1.1
-LEAST_PAID = 0.002  # of a budget, that a stage made faster is taken to cost
 FINE = 1.01  # of intervals that are tried where it is words that a frame takes long for
 
 
@@ -178,90 +174,3 @@ def undominated(chooser: Chooser, selections: Iterable[Selection]) -> list[Selec
             costs = np.vstack([costs, key])
             kept.append(found[key])
     return kept[::-1]
-
-
-def latency_of(chooser: Chooser, selection: Selection) -> int:
-    """Cycles of the first frame, with ample queues at joins."""
-    solver = ample(functools.partial(chooser.engine, selection), frames=1)
-    solver.solve_frame()
-    return solver.latency
-
-
-@dataclasses.dataclass
-class _Move:
-    """A stage made faster, and what that was seen to bring."""
-
-    node: int
-    gain: float
-
-
-def lower_latency(chooser: Chooser, selection: Selection, budget: Resources, *,
-                  rounds: int = 12, tries: int = 6) -> Selection:
-    """Spend what a budget has left on the latency: make single stages faster while that helps.
-
-    Greedy by latency saved for each share of the budget; in each round only the moves that looked
-    best before are tried again.
-
-    Parameters
-    ----------
-    chooser, selection, budget
-        What there is, and what all of it may take.
-    rounds : :class:`int`
-        Moves, at most.
-    tries : :class:`int`
-        Moves looked at in a round after the first.
-    """
-    latency = latency_of(chooser, selection)
-    limits: Mapping[int, int] = {}
-    moves = [_Move(k, np.inf) for k in range(*chooser.stages.indices(len(chooser.nodes)))]
-    for turn in range(rounds):
-        moves.sort(key=lambda move: (-move.gain, move.node))
-        tried = moves if not turn else moves[:tries]
-        trials = at_once(functools.partial(_tried, chooser, selection, latency, budget, limits),
-                         [move.node for move in tried])
-        for move, trial in zip(tried, trials, strict=True):
-            move.gain = trial.gain if trial else 0.0
-        best = max((trial for trial in trials if trial), key=lambda trial: trial.gain,
-                   default=None)
-        if best is None or latency - best.latency < max(1, latency // 500):
-            return selection
-        selection, limits, latency = best.selection, best.limits, best.latency
-    return selection
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Trial:
-    """A selection with one stage faster, the limits that make it so, and what that brings for each
-    share of the budget."""
-
-    selection: Selection
-    limits: Mapping[int, int]
-    latency: int
-    gain: float
-
-
-def _tried(chooser: Chooser, selection: Selection, latency: int, budget: Resources,
-           limits: Mapping[int, int], node: int) -> _Trial | None:
-    """What comes of one stage a step faster, if it can be."""
-    found = _faster(chooser, selection, budget, limits, node)
-    if found is None:
-        return None
-    faster, tighter = found
-    reached = latency_of(chooser, faster)
-    paid = max(faster.resources.share(budget) - selection.resources.share(budget), LEAST_PAID)
-    return _Trial(faster, tighter, reached, gain=max(latency - reached, 0) / paid)
-
-
-def _faster(chooser: Chooser, selection: Selection, budget: Resources, limits: Mapping[int, int],
-            node: int) -> tuple[Selection, dict[int, int]] | None:
-    """The selection with one stage a step faster, within the budget."""
-    intervals = chooser.nodes[node].intervals
-    now = int(intervals[selection.picks[node]])
-    below = intervals[intervals <= 0.8 * now]
-    if not below.size:
-        return None
-    tighter = {**limits, node: int(below.max())}
-    trial = fit(chooser, selection.limit, budget, tighter)
-    if trial is None or trial.interval > selection.interval:
-        return None
-    return trial, tighter

@@ -88,6 +88,15 @@ class Rows:
         another, or :data:`LATE` as soon as a row ends later than this."""
         return _settle(self._all, self._tables, -NEVER if end is None else end)
 
+    def critical(self, row: Events) -> dict[Events, int]:
+        """Where the last event of a row of the first frame has its time from: cycles by row, from
+        event to event, along a path of events each of which comes as soon as the one before lets
+        it."""
+        spent = _spent(self._all, *self._tables[:2], *self._tables[4:6], self._tables.wait,
+                       *self._tables[11:14], list(self._rooms).index(row))
+        return {each: cycles for each, cycles in zip(self._rooms, spent.tolist(), strict=True)
+                if cycles}
+
     def moved_by(self, cycles: int, count: int) -> bool:
         """Whether in the first rows all that later events may wait for has come so many cycles
         after what events of the frame waited for."""
@@ -168,6 +177,40 @@ def _moved_by(times, first, size, reach, cycles):
             if times[k + size[row]] - times[k] != cycles:
                 return False
     return True
+
+
+@numba.njit(cache=True, nogil=True)
+def _spent(times, first, size, gap, gaps, waits, on, numbers, pool, row):
+    """As :meth:`Rows.critical`, by row."""
+    spent = np.zeros(len(size), np.int64)
+    event = size[row] - 1
+    while True:
+        here = first[row] + event
+        ahead = gap[row] if gaps[row] < 0 else pool[gaps[row] + event]
+        if event > 0 and times[here] == times[here - 1] + ahead:
+            spent[row] += ahead
+            event -= 1
+            continue
+        found = False
+        for wait in range(waits[row], waits[row + 1]):
+            at, step, count, place = numbers[wait, :4]
+            if place < 0:
+                k = (event - at) // step
+                found = 0 <= k < count and at + step * k == event
+            else:
+                k = np.searchsorted(pool[place:place + count], event)
+                found = k < count and pool[place + k] == event
+            if not found:
+                continue
+            index, step, place, delay, delays = numbers[wait, 4:9]
+            other = index + step * k if place < 0 else pool[place + k]
+            delay = delay if delays < 0 else pool[delays + k]
+            found = other >= 0 and times[first[on[wait]] + other] + delay == times[here]
+            if found:
+                row, event = on[wait], other
+                break
+        if not found:
+            return spent
 
 
 def _settle(times, tables, end):

@@ -207,6 +207,18 @@ class Solver:
         """From the first input beat of the first frame to its last output beat."""
         return self._ends[0] - self._first
 
+    def critical(self) -> dict[str, int]:
+        """Where the latency comes from: cycles by stage, from issue to issue, or from transfer to
+        transfer into its buffer, along a path of events each of which comes as soon as the one
+        before lets it. Of whole equations, of which one frame is solved."""
+        rows = [self._streams[source].row for _, source in self.engine.outputs]
+        spent = self._rows.critical(max(rows, key=lambda row: self._rows.times(row)[-1]))
+        found = dict.fromkeys(self.equations.totals, 0)
+        for row, cycles in spent.items():
+            if row in self.equations.stages:
+                found[self.equations.stages[row]] += cycles
+        return found
+
     @property
     def interval(self) -> int:
         """Between the last output beats of the last two frames solved."""

@@ -17,8 +17,6 @@ from fcnnx.optimizer.pareto import (
     fastest,
     fit,
     front,
-    latency_of,
-    lower_latency,
     smallest,
 )
 
@@ -83,16 +81,6 @@ def test_no_foldings_fit():
     assert fastest(chooser, tight) is None
     assert fit(chooser, ANY, tight) is None
     assert smallest(chooser, tight).resources.lut > 100
-
-
-def test_latency_is_lowered_within_the_budget():
-    chooser = Chooser(small_depthwise(), DEVICE)
-    budget = dataclasses.replace(DEVICE.resources, dsp=40)
-    first = fastest(chooser, budget)
-    second = lower_latency(chooser, first, budget)
-    assert second.resources.fits(budget)
-    assert second.interval <= first.interval
-    assert latency_of(chooser, second) <= latency_of(chooser, first)
 
 
 @pytest.mark.parametrize(("network", "dsp", "most"), [
