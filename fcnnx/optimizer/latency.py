@@ -55,8 +55,8 @@ def lower_latency(chooser: Chooser, selection: Selection, budget: Resources, *,
     limits: Mapping[int, int] = {}
     for _ in range(rounds):
         least = max(1, solver.latency // LEAST_SAVED)
-        moves = [move for node, cycles in _critical(chooser, solver).items()
-                 if cycles >= least and (move := _faster(chooser, selection, budget, limits, node, cycles))
+        moves = [move for node, cycles in _critical(chooser, solver).items() if cycles >= least
+                 and (move := _faster(chooser, selection, budget, limits, node, cycles))
                  and move.promised >= least]
         moves.sort(key=lambda move: move.promised / move.paid, reverse=True)
         best, gain = None, 0.0
