@@ -80,7 +80,8 @@ def _critical(chooser: Chooser, solver: Solver) -> dict[int, int]:
     with the later one."""
     number = {name: k for k, name in enumerate(chooser.names[:chooser.stages.stop])
               if k >= chooser.stages.start}
-    spent, owner = solver.critical(), {}
+    spent = solver.critical()
+    owner: dict[str, int | None] = {}
     found: dict[int, int] = {}
     for stage in reversed(solver.engine.stages):
         node = number.get(stage.name, owner.get(stage.name))
