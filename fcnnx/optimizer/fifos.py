@@ -1,6 +1,6 @@
 """Depths of the queues where branches part, so that those that meet again do not wait."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numba
 import numpy as np
@@ -27,8 +27,8 @@ def size_queues(make: Callable[[Places], Engine],
     """The engine with the shortest queues that cost neither interval nor latency.
 
     Each branch is bisected in turn, to a place, all others finite: timing is monotone in every
-    depth. In large engines it is as deep as what the branch was seen to hold, or twice that and so
-    on, and is left at that.
+    depth. In large engines it is as deep as what the branch was seen to hold, or where that does
+    not do twice that and so on, and is left at that.
 
     Parameters
     ----------
@@ -48,6 +48,8 @@ def size_queues(make: Callable[[Places], Engine],
     if sum(ideal.engine.shape(source).beats for source in ideal.engine.sources) < LARGE:
         for source in branches(ideal.engine):
             search.bisect(source)
+    else:
+        search.halve(search.doubled)
     return search.solver
 
 
@@ -135,6 +137,8 @@ class _Search:
         hold, doubled until it is enough.
     solver : :class:`Solver`
         With them.
+    doubled : list of :class:`Source`
+        Branches that were tried at half of their depth, but all together.
     """
 
     def __init__(self, make: Callable[[Places], Engine], ideal: Solver):
@@ -145,11 +149,16 @@ class _Search:
         self._later = (ideal.ends[-1] + later).tolist()
         self._equations = ideal.equations
         held = _held(ideal)
+        self.doubled: list[Source] = []
         tried = {name: (LEAST_PLACES,) * len(depths) for name, depths in held.items()}
+        times = 0
         while not self._take(tried):
-            tried = {name: tuple(max(LEAST_PLACES, depth) for depth in depths)
+            times = 2 * times or 1
+            tried = {name: tuple(max(LEAST_PLACES, times * depth) for depth in depths)
                      for name, depths in held.items()}
-            held = {name: tuple(2 * depth for depth in depths) for name, depths in held.items()}
+        if times > 1:
+            self.doubled = [source for source in branches(ideal.engine)
+                            if tried[source.name][source.output] > LEAST_PLACES]
 
     def _take(self, places: Places) -> bool:
         """Take these if they cost nothing."""
@@ -161,6 +170,21 @@ class _Search:
             return False
         self.places, self.solver = places, solver
         return True
+
+    def halve(self, sources: Sequence[Source]) -> None:
+        """Halve the depths of as many of these branches as may be: of all of them, or of those of
+        each half that may be."""
+        depths = {name: list(each) for name, each in self.places.items()}
+        for source in sources:
+            ours = depths[source.name]
+            ours[source.output] = max(LEAST_PLACES, ours[source.output] // 2)
+        if len(sources) < 2:
+            if sources:
+                self._take({name: tuple(each) for name, each in depths.items()})
+            return
+        if not self._take({name: tuple(each) for name, each in depths.items()}):
+            self.halve(sources[:len(sources) // 2])
+            self.halve(sources[len(sources) // 2:])
 
     def bisect(self, source: Source) -> None:
         """Take the least depth of one branch, the others as they are."""

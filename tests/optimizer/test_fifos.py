@@ -6,6 +6,7 @@ import pytest
 
 from fcnnx import boards
 from fcnnx.hdl.operators.plumbing import LEAST_PLACES, Fork
+from fcnnx.optimizer import fifos
 from fcnnx.optimizer.choice import Chooser
 from fcnnx.optimizer.deadlock import check_deadlock
 from fcnnx.optimizer.fifos import ample, size_queues, with_ample_queues
@@ -76,3 +77,28 @@ def test_without_a_fork_there_is_nothing_to_size():
     engine, timing = solver.engine, solver.result()
     assert engine == make({})
     assert dataclasses.is_dataclass(timing)
+
+
+@pytest.mark.parametrize(("network", "limit"), [(small_residual(), 700), (tiny_residual(), 400)])
+def test_large_engines_have_no_queue_twice_as_deep_for_another_s_sake(network, limit, monkeypatch):
+    """Where what branches hold is too little for one of them, the others do not have twice of it;
+    all together still cost nothing."""
+    make = maker(network, limit)
+    ideal = with_ample_queues(make)
+    held = fifos._held(ideal)
+    name, most = max(held.items(), key=lambda each: max(each[1]))
+    short = {**held, name: tuple(depth // 2 + 1 if depth == max(most) else depth
+                                 for depth in most)}
+    monkeypatch.setattr(fifos, "LARGE", 0)
+    monkeypatch.setattr(fifos, "_held", lambda _: short)
+    solver = size_queues(make, ideal)
+    places = {stage.name: stage.operator.places for stage in solver.engine.stages
+              if isinstance(stage.operator, Fork)}
+    assert solver.result().interval_cycles == ideal.result().interval_cycles
+    for stage, depths in short.items():
+        for depth, found in zip(depths, places[stage], strict=True):
+            assert found in (max(LEAST_PLACES, depth), max(LEAST_PLACES, 2 * depth))
+    doubled = [1 for stage, depths in short.items()
+               for depth, found in zip(depths, places[stage], strict=True)
+               if found > max(LEAST_PLACES, depth)]
+    assert len(doubled) == 1
