@@ -137,14 +137,18 @@ class Chooser:
         found = candidates(stage.operator, self.device, self.memory)
         return found if allowed is None else found.only(functools.partial(allowed, stage.name))
 
+    @functools.cached_property
+    def numbers(self) -> dict[str, int]:
+        """Nodes of inputs and stages by name."""
+        return {name: k for k, name in enumerate(self.names[:self.stages.stop])}
+
     def _connect(self) -> None:
-        number = {name: k for k, name in enumerate(self.names[:self.stages.stop])}
         ports = {name: self.stages.stop + k
                  for k, name in enumerate(self.names[self.stages.stop:])}
         branches: dict[Source, int] = {}
         for link in links(self.network):
-            producer = number[link.source.name]
-            consumer = ports[link.consumer] if link.index < 0 else number[link.consumer]
+            producer = self.numbers[link.source.name]
+            consumer = ports[link.consumer] if link.index < 0 else self.numbers[link.consumer]
             edge = _edge(link.map, self.nodes[producer], link.source.output,
                          self.nodes[consumer], max(link.index, 0), self.device)
             self._edges.append((producer, consumer, edge))
@@ -322,10 +326,9 @@ class Chooser:
 
     def _forks_of(self, engine: Engine) -> Iterator[tuple[int, str, Fork]]:
         """The nodes of which an engine has forks, their names, and the forks."""
-        number = {name: k for k, name in enumerate(self.names[:self.stages.stop])}
         for stage in engine.stages:
             if isinstance(stage.operator, Fork):
-                yield number[stage.inputs[0].name], stage.name, stage.operator
+                yield self.numbers[stage.inputs[0].name], stage.name, stage.operator
 
 
 @functools.cache

@@ -149,16 +149,12 @@ class _Search:
         self._later = (ideal.ends[-1] + later).tolist()
         self._equations = ideal.equations
         held = _held(ideal)
-        self.doubled: list[Source] = []
-        tried = {name: (LEAST_PLACES,) * len(depths) for name, depths in held.items()}
         times = 0
-        while not self._take(tried):
-            times = 2 * times or 1
-            tried = {name: tuple(max(LEAST_PLACES, times * depth) for depth in depths)
-                     for name, depths in held.items()}
-        if times > 1:
-            self.doubled = [source for source in branches(ideal.engine)
-                            if tried[source.name][source.output] > LEAST_PLACES]
+        while not self._take({name: tuple(max(LEAST_PLACES, times * depth) for depth in depths)
+                              for name, depths in held.items()}):
+            times = max(1, 2 * times)
+        self.doubled = [source for source in branches(ideal.engine)
+                        if times > 1 and self._depth(source) > LEAST_PLACES]
 
     def _take(self, places: Places) -> bool:
         """Take these if they cost nothing."""
@@ -171,34 +167,33 @@ class _Search:
         self.places, self.solver = places, solver
         return True
 
+    def _depth(self, source: Source) -> int:
+        return self.places[source.name][source.output]
+
+    def _take_of(self, depths: Mapping[Source, int]) -> bool:
+        """Take other depths of some branches if they cost nothing, the others as they are."""
+        return self._take({name: tuple(depths.get(Source(name, branch), depth)
+                                       for branch, depth in enumerate(each))
+                           for name, each in self.places.items()})
+
     def halve(self, sources: Sequence[Source]) -> None:
         """Halve the depths of as many of these branches as may be: of all of them, or of those of
         each half that may be."""
-        depths = {name: list(each) for name, each in self.places.items()}
-        for source in sources:
-            ours = depths[source.name]
-            ours[source.output] = max(LEAST_PLACES, ours[source.output] // 2)
-        if len(sources) < 2:
-            if sources:
-                self._take({name: tuple(each) for name, each in depths.items()})
+        if not sources:
             return
-        if not self._take({name: tuple(each) for name, each in depths.items()}):
+        halves = {source: max(LEAST_PLACES, self._depth(source) // 2) for source in sources}
+        if not self._take_of(halves) and len(sources) > 1:
             self.halve(sources[:len(sources) // 2])
             self.halve(sources[len(sources) // 2:])
 
     def bisect(self, source: Source) -> None:
         """Take the least depth of one branch, the others as they are."""
-        def shorter(depth: int) -> bool:
-            depths = list(self.places[source.name])
-            depths[source.output] = depth
-            return self._take({**self.places, source.name: tuple(depths)})
-
-        low, high = LEAST_PLACES, self.places[source.name][source.output]
-        if low == high or shorter(low):
+        low, high = LEAST_PLACES, self._depth(source)
+        if low == high or self._take_of({source: low}):
             return
         while high - low > 1:
             middle = (low + high) // 2
-            if shorter(middle):
+            if self._take_of({source: middle}):
                 high = middle
             else:
                 low = middle

@@ -58,10 +58,11 @@ def lower_latency(chooser: Chooser, selection: Selection, budget: Resources, *,
         moves = [move for node, cycles in _critical(chooser, solver).items() if cycles >= least
                  and (move := _faster(chooser, selection, budget, limits, node, cycles))
                  and move.promised >= least]
-        moves.sort(key=lambda move: move.promised / move.paid, reverse=True)
+        moves = sorted(moves, key=lambda move: move.gain, reverse=True)[:tries]
         best, gain = None, 0.0
-        for batch in (moves[k:min(k + TOGETHER, tries)] for k in range(0, tries, TOGETHER)):
-            if not batch or batch[0].promised / batch[0].paid <= gain:
+        for k in range(0, len(moves), TOGETHER):
+            batch = moves[k:k + TOGETHER]
+            if batch[0].gain <= gain:
                 break
             tried = at_once(functools.partial(_solved, chooser),
                             [move.selection for move in batch])
@@ -71,20 +72,19 @@ def lower_latency(chooser: Chooser, selection: Selection, budget: Resources, *,
                     best, gain = (move, faster), saved / move.paid
         if best is None:
             break
-        (move, solver), selection, limits = best, best[0].selection, best[0].limits
+        move, solver = best
+        selection, limits = move.selection, move.limits
     return selection
 
 
 def _critical(chooser: Chooser, solver: Solver) -> dict[int, int]:
     """Cycles of the critical path by node; what lies between two of the network's stages counts
     with the later one."""
-    number = {name: k for k, name in enumerate(chooser.names[:chooser.stages.stop])
-              if k >= chooser.stages.start}
     spent = solver.critical()
     owner: dict[str, int | None] = {}
     found: dict[int, int] = {}
     for stage in reversed(solver.engine.stages):
-        node = number.get(stage.name, owner.get(stage.name))
+        node = chooser.numbers.get(stage.name, owner.get(stage.name))
         owner.update({source.name: node for source in stage.inputs})
         if node is not None:
             found[node] = found.get(node, 0) + spent[stage.name]
@@ -110,6 +110,11 @@ class _Move:
     limits: Mapping[int, int]
     promised: float
     paid: float
+
+    @property
+    def gain(self) -> float:
+        """What it promises for what it costs."""
+        return self.promised / self.paid
 
 
 def _faster(chooser: Chooser, selection: Selection, budget: Resources, limits: Mapping[int, int],

@@ -92,10 +92,10 @@ class Rows:
         """Where the last event of a row of the first frame has its time from: cycles by row, from
         event to event, along a path of events each of which comes as soon as the one before lets
         it."""
-        spent = _spent(self._all, *self._tables[:2], *self._tables[4:6], self._tables.wait,
-                       *self._tables[11:14], list(self._rooms).index(row))
-        return {each: cycles for each, cycles in zip(self._rooms, spent.tolist(), strict=True)
-                if cycles}
+        its = self._tables
+        spent = _spent(self._all, its.first, its.size, its.gap, its.gaps, its.wait, its.on,
+                       its.numbers, its.pool, list(self._rooms).index(row))
+        return dict(zip(self._rooms, spent.tolist(), strict=True))
 
     def moved_by(self, cycles: int, count: int) -> bool:
         """Whether in the first rows all that later events may wait for has come so many cycles

@@ -75,7 +75,8 @@ def test_stages_twice_as_slow_cost_their_part_of_the_critical_path(seed):
 NETWORKS = [small(), small_residual(), small_depthwise(), squeeze_excite(), resnet8()]
 
 
-def parts(network, memory):
+def parts(network, dram=False):
+    memory = memory_timing(BOARD, 125.0, None) if dram else None
     chooser = Chooser(network, BOARD.device, memory)
     room = Room.of(dataclasses.replace(BOARD.device.resources, dsp=60), memory and 0.5)
     return chooser, fastest(chooser, dataclasses.replace(room, dsp=30, lut=20_000)), room
@@ -84,7 +85,7 @@ def parts(network, memory):
 @pytest.mark.parametrize("dram", [False, True])
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.name)
 def test_latency_is_lowered_within_the_budget(network, dram):
-    chooser, first, room = parts(network, memory_timing(BOARD, 125.0, None) if dram else None)
+    chooser, first, room = parts(network, dram)
     second = lower_latency(chooser, first, room)
     assert chooser.fits(second, room)
     assert second.interval <= first.interval
@@ -95,7 +96,7 @@ def test_latency_is_lowered_within_the_budget(network, dram):
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.name)
 def test_the_move_that_saves_most_for_its_price_is_found(network, dram):
     """As well as if all stages were tried."""
-    chooser, first, room = parts(network, memory_timing(BOARD, 125.0, None) if dram else None)
+    chooser, first, room = parts(network, dram)
     latency = latency_of(chooser, first)
     moves = [move for node in range(*chooser.stages.indices(len(chooser.nodes)))
              if (move := _faster(chooser, first, room, {}, node, latency))]
@@ -106,6 +107,6 @@ def test_the_move_that_saves_most_for_its_price_is_found(network, dram):
 
 
 def test_what_saves_nothing_is_left():
-    chooser, first, _ = parts(small(), None)
+    chooser, first, _ = parts(small())
     assert lower_latency(chooser, first, first.resources) is first
     assert lower_latency(chooser, first, Resources()) is first
