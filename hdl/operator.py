@@ -227,6 +227,8 @@ class Input:
         Cycles from a transfer to the first issue that can use the beat.
     release : :class:`int`
         Cycles from an issue to the first transfer into a place that it freed.
+    gap : :class:`int`
+        Cycles from a transfer into a buffer to the next, at the least.
     """
 
     beats: int
@@ -235,6 +237,7 @@ class Input:
     places: int = 0
     entry: int = 0
     release: int = 0
+    gap: int = 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

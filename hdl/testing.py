@@ -128,8 +128,8 @@ class _Solver:
             self._give(number, int(self._makes[number][k]), start + use.depth)
 
     def _offer(self, number):
-        taken = self.taken[number]
-        return max(self._offered[number][len(taken)], taken[-1] + 1 if taken else 0)
+        taken, gap = self.taken[number], self._timing.inputs[number].gap
+        return max(self._offered[number][len(taken)], taken[-1] + gap if taken else 0)
 
     def _fill(self, number, needed):
         """Take the beats of a buffered input, up to this many."""

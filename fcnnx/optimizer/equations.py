@@ -27,11 +27,13 @@ class Stream:
     ----------
     size : :class:`int`
         Beats that cross one after another, and the event is that of the last of them.
+    gap : :class:`int`
+        Cycles from one of them to the next.
     """
 
     def __init__(self, beats: int):
         self.beats = beats
-        self.size = 1
+        self.size = self.gap = 1
         self.producer: Events | None = None  # issues, or offers of a source
         self.giving: Giving | None = None
         self.consumer: Events | None = None  # issues
@@ -151,7 +153,7 @@ class Equations:
         for source, taking in zip(stage.inputs, ours.inputs, strict=True):
             stream = self.streams[source]
             assert stream.beats == taking.beats * taking.size, (stage.name, str(source))
-            stream.beats, stream.size = taking.beats, taking.size
+            stream.beats, stream.size, stream.gap = taking.beats, taking.size, taking.gap
             stream.consumer, stream.taking = issues, taking
             if taking.places:
                 self._transfer(stream)
@@ -172,8 +174,9 @@ class Equations:
 
     def _transfer(self, stream: Stream) -> None:
         """Make a stream's transfers events of their own."""
-        stream.transfers = Events(np.full(stream.beats, stream.size, np.int32),
-                                  floor=NEVER if stream.producer else stream.size - 1)
+        stream.transfers = Events(
+            np.full(stream.beats, stream.size * stream.gap, np.int32),
+            floor=NEVER if stream.producer else (stream.size - 1) * stream.gap)
         self.waits[stream.transfers] = []
 
     def _wait(self, stream: Stream, *, passed: bool) -> None:

@@ -91,7 +91,7 @@ class Taking:
 
     Parameters
     ----------
-    beats, places, entry, release : :class:`int`
+    beats, places, entry, release, gap : :class:`int`
         As in :class:`Input`; beats and places are so many events.
     size : :class:`int`
         Beats of an event.
@@ -108,6 +108,7 @@ class Taking:
     places: int
     entry: int
     release: int
+    gap: int
     waits: Index
     needs: Index
     taken_by: Index
@@ -127,7 +128,7 @@ class Taking:
             return cls.of(entry, count)
         whole = Input(beats=entry.beats // size, needs=entry.needs // size,
                       frees=entry.frees // size, places=entry.places // size, entry=entry.entry,
-                      release=entry.release + size - 1)
+                      release=entry.release + (size - 1) * entry.gap, gap=entry.gap)
         return cls._of(whole, count, size)
 
     @classmethod
@@ -142,7 +143,7 @@ class Taking:
         else:
             taken_by = _issues(_steps(needs))
         return cls(beats=entry.beats, size=size, places=entry.places, entry=entry.entry,
-                   release=entry.release, waits=compact(waits),
+                   release=entry.release, gap=entry.gap, waits=compact(waits),
                    needs=compact(needs[waits] - 1), taken_by=compact(taken_by))
 
 

@@ -17,6 +17,7 @@ __all__ = ["Places", "ample", "branches", "size_queues", "with_ample_queues"]
 
 
 LEAST_FRAMES = 4
+STEADY = 16  # frames after which queues hold no more than before
 LARGE = 500_000  # beats of a frame on all streams, with which each try takes a second or more
 
 Places = Mapping[str, tuple[int, ...]]
@@ -94,19 +95,24 @@ def _held(ideal: Solver) -> Places:
     """The most places of each branch in use, where the source offers at the engine's pace."""
     engine, interval = ideal.engine, ideal.interval
     weights = engine.weight_frames
-    offers = {name: np.arange(LEAST_FRAMES * shape.beats) * interval // shape.beats
+    offers = {name: np.arange(STEADY * shape.beats) * interval // shape.beats
               for name, shape in engine.inputs if name not in weights}
     forks = _forks(engine)
     around = [source for stage, fork in forks for source in (
         stage.inputs[0], *(Source(stage.name, branch) for branch in range(len(fork.places))))]
-    crossed = simulate(engine, LEAST_FRAMES, offers=offers, kept=around,
+    crossed = simulate(engine, STEADY, offers=offers, kept=around,
                        unbounded=branches(engine), equations=ideal.equations).transfers
     held: dict[str, tuple[int, ...]] = {}
     for stage, fork in forks:
-        issued = crossed[stage.inputs[0]]
-        held[stage.name] = tuple(
-            _most_held(issued, crossed[Source(stage.name, branch)], output.back)
-            for branch, output in enumerate(form(fork).outputs))
+        sources = stage.inputs[0], *(Source(stage.name, k) for k in range(len(fork.places)))
+        told = [crossed.frames(source) for source in sources]
+        # From then on all go on as before, and this much later the first of them is through.
+        frames = max(map(len, told)) + 1 + max(
+            int(each[-1, 0] - told[0][-1, 0]) for each in told) // interval
+        issued, *taken = (crossed.frames(source, min(frames, STEADY)).ravel()
+                          for source in sources)
+        held[stage.name] = tuple(_most_held(issued, each, output.back) for each, output
+                                 in zip(taken, form(fork).outputs, strict=True))
     return held
 
 

@@ -53,6 +53,7 @@ PACINGS = 6  # of the offers, until they are those of the gate
 RETURNS = 2  # more of them for each stream that comes back, whose offers depend on those before it
 SHARES = (1.0, 0.75)  # of its pace, over which a frame's beats are spread
 STILL = 16  # frames after which an engine that is paced must repeat itself
+CALMINGS = 8  # paces that are tried until it does
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -213,6 +214,17 @@ class _Side:
         return self._demands
 
     def _as_even_as_may_be(self, pace: int, even: bool, ways: Mapping[str, Way]) -> PacedEngine:
+        for _ in range(CALMINGS):
+            found = self._at_pace(pace, even, ways)
+            if found.timing.transfers.repeat:
+                break
+            # Most frames come in time, and now and then one is late: where all of them take what
+            # they do on average, none is.
+            pace = max(pace + 1, math.ceil(_mean_step(np.diff(found.timing.ends))))
+        return found
+
+    def _at_pace(self, pace: int, even: bool, ways: Mapping[str, Way]) -> PacedEngine:
+        """The engine at its pace, or a little slower where it does not keep it."""
         evenly = spread(self.engine, pace)
         engines = [evenly, self.engine] if evenly != self.engine else [self.engine]
         choices = [{each.stream: cycles for each in self._inputs if even
@@ -224,7 +236,8 @@ class _Side:
         for spreads in (*filter(None, choices), {}):
             for engine, its in zip(engines, equations, strict=True):
                 found = self._held_back(engine, its, pace, spreads, ways)
-                if found is not None and found.timing.interval_cycles == pace:
+                if (found is not None and found.timing.interval_cycles == pace
+                        and found.timing.transfers.repeat):
                     return found
         if found is None or self.engine.returning:
             raise self._late(ways)
@@ -514,10 +527,18 @@ def spread(engine: Engine, pace: int) -> Engine:
     for stage in engine.stages:
         operator = stage.operator
         if isinstance(operator, StreamedConvolution):
-            passes = operator.output.pixels * operator.passes
-            operator = dataclasses.replace(operator, pace=pace // passes)
+            operator = operator.paced(pace)
         stages.append(dataclasses.replace(stage, operator=operator))
     return dataclasses.replace(engine, stages=tuple(stages))
+
+
+def _mean_step(steps: np.ndarray) -> float:
+    """The mean of the shortest pattern that steps repeat at the end, or else of their later
+    half."""
+    half = len(steps) // 2
+    period = next((size for size in range(1, half + 1)
+                   if (steps[half:] == steps[half - size:-size]).all()), half)
+    return float(steps[-period:].mean())
 
 
 def _back(each: _Crossing, spilled: _Crossing, timing: EngineTiming, way: Way) -> np.ndarray:

@@ -50,15 +50,15 @@ class Transfers(Mapping[Source, np.ndarray]):
     Parameters
     ----------
     events : cycles of events, a row for each frame that was solved, by stream
-    sizes : beats of an event by stream
+    sizes : by stream, the beats of an event, and the cycles from one of them to the next
     frames : :class:`int`
         In all: those that were not solved go on as the last one did.
     interval : :class:`int`
         Cycles from each of those to the one before.
     """
 
-    def __init__(self, events: Mapping[Source, Sequence[np.ndarray]], sizes: Mapping[Source, int],
-                 *, frames: int, interval: int):
+    def __init__(self, events: Mapping[Source, Sequence[np.ndarray]],
+                 sizes: Mapping[Source, tuple[int, int]], *, frames: int, interval: int):
         self._events, self._sizes = events, sizes
         self._frames, self._interval = frames, interval
 
@@ -74,13 +74,19 @@ class Transfers(Mapping[Source, np.ndarray]):
     def frames(self, source: Source, count: int | None = None) -> np.ndarray:
         """Of so many frames, shape (frames, beats); of those that go on as the one before, only the
         first if it is left out."""
-        solved, size = self._events[source], self._sizes[source]
+        solved, (size, gap) = self._events[source], self._sizes[source]
         count = min(self._told(solved), self._frames) if count is None else count
         ends = np.stack(solved[:count]).astype(np.int64)
         if size > 1:
-            ends = (ends[:, :, None] + np.arange(1 - size, 1)).reshape(len(ends), -1)
+            ends = (ends[:, :, None] + gap * np.arange(1 - size, 1)).reshape(len(ends), -1)
         later = np.arange(1, count - len(ends) + 1) * self._interval
         return np.concatenate([ends, ends[-1] + later[:, None]]) if len(later) else ends
+
+    @property
+    def repeat(self) -> bool:
+        """Whether on all streams the last frame goes on as the one before."""
+        return all(np.array_equal(solved[-1], solved[-2] + self._interval)
+                   for solved in self._events.values())
 
     def _told(self, solved: Sequence[np.ndarray]) -> int:
         """Frames of which the last goes on as the one before, and so do all after it."""
@@ -259,9 +265,9 @@ class Solver:
     def _end(self) -> None:
         """Keep what is asked for of the frame at hand."""
         if not self.solved:
-            inputs = [Source(name) for name, _ in self.engine.inputs]
-            self._first = min(int(self._cycles(each)[0]) - self._streams[each].size + 1
-                              for each in inputs)
+            streams = {name: self._streams[Source(name)] for name, _ in self.engine.inputs}
+            self._first = min(int(self._cycles(Source(name))[0]) - (each.size - 1) * each.gap
+                              for name, each in streams.items())
         self._ends.append(self._last())
         for source, frames in self._kept.items():
             frames.append(self._cycles(source).copy())
@@ -310,8 +316,9 @@ class Solver:
         settled = self.repeats or (len(steps) > 1 and steps[-1] == steps[-2])
         if not settled:
             interval = round(float(steps[len(steps) // 2:].mean()))
-        transfers = Transfers(self._kept, {source: self._streams[source].size
-                                           for source in self._kept},
+        streams = {source: self._streams[source] for source in self._kept}
+        transfers = Transfers(self._kept, {source: (each.size, each.gap)
+                                           for source, each in streams.items()},
                               frames=self.solved, interval=interval)
         stages = {name: StageTiming(interval=total, stall_share=1 - total / max(interval, 1))
                   for name, total in self.equations.totals.items()}

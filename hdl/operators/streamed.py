@@ -70,8 +70,11 @@ class StreamedConvolution:
         Folding: two rows share each DSP, where the device's are wide enough.
     lut_rows : :class:`int`
         Folding: rows, the last ones, whose multipliers are made of look-up tables.
-    pace : :class:`int`
-        Folding: cycles from a pass to the next, at the least.
+    pace, rest : :class:`int`
+        Folding: cycles from a pass to the next, at the least; and so many more after a group's
+        last, so that groups take as long as is asked for to a cycle.
+    gap : :class:`int`
+        Folding: cycles from a beat of weights to the next, at the least.
     """
 
     input: FeatureMap
@@ -93,6 +96,8 @@ class StreamedConvolution:
     packed: bool = True
     lut_rows: int = 0
     pace: int = 0
+    rest: int = 0
+    gap: int = 1
 
     def __post_init__(self) -> None:
         shape = (self.output.channels, *self.kernel, self.input.channels)
@@ -121,8 +126,9 @@ class StreamedConvolution:
         if not 0 <= self.lut_rows <= self.rows or self.lut_rows % min(self.rows, 2):
             raise ValueError(f"Rows of look-up tables must be whole pairs, the last ones, of "
                              f"{self.rows!r} rows, not {self.lut_rows!r}")
-        if self.pace < 0:
-            raise ValueError(f"Pace must not be negative, not {self.pace!r}")
+        if self.pace < 0 or self.rest < 0 or self.gap < 1:
+            raise ValueError(f"Pace and rest must not be negative, and a gap must be positive, "
+                             f"not {self.pace!r}, {self.rest!r} and {self.gap!r}")
 
     @functools.cached_property
     def window(self) -> Window:
@@ -224,6 +230,15 @@ class StreamedConvolution:
         """Bytes of weights that cross for each frame."""
         return self.weight_shape.map.size
 
+    def paced(self, cycles: int) -> Self:
+        """The same with frames that take as many cycles, or a little less, if it is faster."""
+        paced = dataclasses.replace(self, pace=0, rest=0, gap=1)
+        pace, rest = divmod(cycles // (self.tiling.tiles * self.passes), self.tiling.pixels)
+        if pace >= paced.drain.cycles:
+            paced = dataclasses.replace(paced, pace=pace, rest=rest)
+        group = paced.tiling.pixels * paced.drain.cycles + paced.rest
+        return dataclasses.replace(paced, gap=max(1, (group - group // 16) // self.group_beats))
+
     def weight_frame(self) -> np.ndarray:
         """The weights of one frame as :attr:`weight_shape` takes them, shape (tiles, beats of a
         tile, channels): rows that are all the same."""
@@ -283,24 +298,27 @@ class StreamedConvolution:
         Without ``overlap``, the input of a tile may take longer than that of the tile before
         leaves room for.
         """
-        group = max(self.tiling.pixels * self.drain.cycles, self.group_beats)
+        group = max(self.tiling.pixels * self.drain.cycles + self.rest,
+                    self.group_beats * self.gap)
         return max(self.inputs[0].beats, self.tiling.tiles * self.passes * group)
 
     def timing(self) -> Timing:
         output, cycles = self.drain.timing(self.output.pixels * self.passes)
         pixels = self.tiling.pixels
+        cycles[pixels - 1::pixels] += self.rest
         group = np.arange(self.tiling.tiles * self.passes).repeat(pixels)
         frees = group * self.group_beats
         frees[pixels - 1::pixels] += self.group_beats
         weights = Input(beats=self.weight_shape.beats, needs=(group + 1) * self.group_beats,
-                        frees=frees, places=2 * self.group_beats, entry=1, release=1)
+                        frees=frees, places=2 * self.group_beats, entry=1, release=1,
+                        gap=self.gap)
         return Timing(inputs=(self.tiling.buffered(steps=self.steps), weights),
                       outputs=(output,), cycles=cycles)
 
     def resources(self, device: Device) -> Resources:
         cost = TileReader.cost(self.tiling, device) + self.drain.resources(device)
         cost += WeightFeed.cost(rows=min(self.rows, 2), columns=self.lanes, pairs=self.pairs,
-                                steps=self.steps, kinds=set(self.kinds))
+                                steps=self.steps, kinds=set(self.kinds), gap=self.gap)
         for kind, times in collections.Counter(self.kinds).items():
             cost += StreamedPair.cost(rows=min(self.rows, 2), columns=self.lanes,
                                       steps=self.steps, acc_width=self.acc_width, kind=kind,
@@ -390,10 +408,12 @@ class StreamedConvolver(wiring.Component):
         m = Module()
         spec, drain = self._spec, self._spec.drain
         m.submodules.reader = reader = TileReader(
-            spec.tiling, pad=spec.pad, flip=not spec.input.signed, cycles=drain.cycles)
+            spec.tiling, pad=spec.pad, flip=not spec.input.signed, cycles=drain.cycles,
+            rest=spec.rest)
         m.submodules.drain = drainer = drain.create()
         m.submodules.feed = feed = WeightFeed(
-            spec.weight_shape, columns=spec.lanes, pairs=spec.pairs, steps=spec.steps)
+            spec.weight_shape, columns=spec.lanes, pairs=spec.pairs, steps=spec.steps,
+            gap=spec.gap)
         connect_streams(m, "i_0", self.i_0, reader.i)
         connect_streams(m, "i_1", self.i_1, feed.i)
         connect_streams(m, "o", drainer.o, self.o)

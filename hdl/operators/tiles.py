@@ -144,8 +144,8 @@ class TileReader(wiring.Component):
         What the window holds where there is no pixel, in the input's element.
     flip : :class:`bool`
         Invert the highest bit of each value: unsigned ones become signed, less half their range.
-    cycles : :class:`int`
-        From a pass to the next, at the least its steps.
+    cycles, rest : :class:`int`
+        From a pass to the next, at the least its steps; and so many more after a group's last.
 
     Members
     -------
@@ -167,12 +167,13 @@ class TileReader(wiring.Component):
     latency = 4
     release = 1  # cycles from a pass's last step to the first transfer into a place that it freed
 
-    def __init__(self, tiling: Tiling, *, pad: int, flip: bool, cycles: int):
+    def __init__(self, tiling: Tiling, *, pad: int, flip: bool, cycles: int, rest: int = 0):
         self._tiling = tiling
         self._window = window = tiling.window
         self._pad = pad
         self._flip = flip
         self._cycles = cycles
+        self._rest = rest
         super().__init__({
             "i": In(window.stream.signature), "enough": In(1),
             "issue": Out(1), "group_issued": Out(1),
@@ -238,11 +239,14 @@ class TileReader(wiring.Component):
         m.d.comb += self.group_issued.eq(self.issue & tile_last & (column == columns - 1))
 
         ready = Signal(init=1)
-        if self._cycles > 1:
-            left = Signal(range(self._cycles))
+        pauses = self._cycles - 1, self._cycles - 1 + self._rest
+        if pauses[1]:
+            left = Signal(range(pauses[1] + 1))
             m.d.sync += ready.eq(left <= 1)
             with m.If(self.issue):
-                m.d.sync += [left.eq(self._cycles - 1), ready.eq(0)]
+                m.d.sync += [
+                    left.eq(Mux(self.group_issued, pauses[1], pauses[0])),
+                    ready.eq(Mux(self.group_issued, not pauses[1], not pauses[0]))]
             with m.Elif(left != 0):
                 m.d.sync += left.eq(left - 1)
         return _Step(active=active, ready=ready, column_part=column_part, row_part=row_part,

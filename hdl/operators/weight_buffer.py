@@ -29,6 +29,8 @@ class WeightFeed(wiring.Component):
         Of the weights: a beat has the columns of one row, or of one row and then the other.
     columns, pairs, steps : :class:`int`
         Weights of a row in a step, pairs, steps of a group.
+    gap : :class:`int`
+        Cycles from a beat to the next, at the least.
 
     Members
     -------
@@ -44,10 +46,11 @@ class WeightFeed(wiring.Component):
         a shared multiplier.
     """
 
-    def __init__(self, shape: StreamShape, *, columns: int, pairs: int, steps: int):
+    def __init__(self, shape: StreamShape, *, columns: int, pairs: int, steps: int, gap: int = 1):
         self._columns = columns
         self._pairs = pairs
         self._steps = steps
+        self._gap = gap
         self._rows = rows = shape.elements // columns
         super().__init__({
             "i": In(shape.signature), "enough": Out(1), "release": In(1),
@@ -55,12 +58,15 @@ class WeightFeed(wiring.Component):
         })
 
     @staticmethod
-    def cost(*, rows: int, columns: int, pairs: int, steps: int,
-             kinds: Set[str]) -> Resources:
+    def cost(*, rows: int, columns: int, pairs: int, steps: int, kinds: Set[str],
+             gap: int = 1) -> Resources:
         """What it takes, for pairs of these kinds."""
         bits = 8 * rows * columns
         count = (pairs * steps - 1).bit_length() + (pairs - 1).bit_length()
         cost = Resources(lut=18, ff=count + pairs + 4)
+        if gap > 1:
+            rest = (gap - 1).bit_length()
+            cost += Resources(lut=2 * rest, ff=rest + 1)
         # Three registers in a row become shift registers of look-up tables; the weights from which
         # an operand is put together are not in a row.
         if "packed" not in kinds:
@@ -74,7 +80,8 @@ class WeightFeed(wiring.Component):
         m.d.comb += taken.eq(self.i.valid & self.i.ready)
         _, complete = count_steps(m, "beat", taken, self._pairs * self._steps)
         filled = Signal(range(3))
-        m.d.comb += [self.i.ready.eq(filled != 2), self.enough.eq(filled != 0)]
+        m.d.comb += [self.i.ready.eq((filled != 2) & self._rested(m, taken)),
+                     self.enough.eq(filled != 0)]
         m.d.sync += filled.eq(filled + complete - self.release)
 
         # Three registers: a place is written only after what it held has been read.
@@ -96,6 +103,19 @@ class WeightFeed(wiring.Component):
                 operands.append(Cat(low, upper))
             m.d.comb += self.packed.eq(delayed(m, "packed", Cat(operands), 2)[-1])
         return m
+
+
+    def _rested(self, m, taken: Value) -> Value:
+        """Whether the last beat was taken so many cycles ago."""
+        if self._gap == 1:
+            return Const(1, 1)
+        left, rested = Signal(range(self._gap)), Signal(init=1)
+        m.d.sync += rested.eq(left <= 1)
+        with m.If(taken):
+            m.d.sync += [left.eq(self._gap - 1), rested.eq(0)]
+        with m.Elif(left != 0):
+            m.d.sync += left.eq(left - 1)
+        return rested
 
 
 class StreamedPair(wiring.Component):

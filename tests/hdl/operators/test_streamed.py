@@ -23,7 +23,7 @@ from fcnnx.optimizer.timing import Solver
 
 
 def streamed(*arguments, rows=1, lanes=1, tile=1, overlap=True, requantizers=1, packed=True,
-             lut_rows=0, pace=0, **parameters):
+             lut_rows=0, pace=0, rest=0, gap=1, **parameters):
     """A convolution of ``windowed.py``, its weights streamed; tiles are of so many rows, or of a
     part of one."""
     resident = convolution(*arguments, **parameters)
@@ -32,7 +32,8 @@ def streamed(*arguments, rows=1, lanes=1, tile=1, overlap=True, requantizers=1, 
               dataclasses.fields(StreamedConvolution) if hasattr(resident, field.name)}
     return StreamedConvolution(**values | {
         "rows": rows, "lanes": lanes, "tile": tile, "overlap": overlap, "packed": packed,
-        "requantizers": requantizers, "lut_rows": lut_rows, "pace": pace})
+        "requantizers": requantizers, "lut_rows": lut_rows, "pace": pace, "rest": rest,
+        "gap": gap})
 
 
 def frames_for(spec, count=3, seed=1):
@@ -64,6 +65,13 @@ SPECS = {
                            overlap=False, lut_rows=2, requantizers=2),
     "two products, pace": streamed((4, 4, 4), 8, (1, 1), rows=4, lanes=4, tile=2, packed=False,
                                    requantizers=4, pace=3),
+    "rest, gap": streamed((4, 4, 4), 8, (1, 1), rows=4, lanes=4, tile=2, pace=3, rest=5, gap=7),
+    "rest alone": streamed((4, 4, 6), 8, (3, 3), padding=(1, 1, 1, 1), rows=4, lanes=3, tile=2,
+                           rest=1),
+    "a pass a cycle, rest": streamed((4, 4, 4), 12, (1, 1), rows=4, lanes=4, tile=2,
+                                     requantizers=4, rest=3),
+    "gap is what it waits for": streamed((2, 2, 4), 16, (2, 2), padding=(1, 1, 0, 0), rows=8,
+                                         lanes=2, tile=1, requantizers=4, gap=2),
     "a pass a cycle": streamed((4, 4, 4), 12, (1, 1), rows=4, lanes=4, tile=2, requantizers=4),
     "dilated, shifts of channels": streamed((4, 5, 4), 6, (2, 3), padding=(1, 2, 1, 1),
                                             dilations=(2, 2), rows=2, lanes=4, tile=2, vary=True),
@@ -91,6 +99,31 @@ def test_any_folding(seed):
     foldings = list(spec.foldings())
     folded = foldings[rng.integers(len(foldings))]
     check_operator(folded, frames_for(folded), offering="random", taking="blocked")
+
+
+@pytest.mark.parametrize("name", ["two tiles", "1 x 1", "a pixel", "stride 2", "one group",
+                                  "weights are what it waits for"])
+@pytest.mark.parametrize("more", [-40, 0, 1, 137, 5000])
+def test_paced_frames_take_as_long_as_is_asked_for(name, more):
+    """To a cycle for each group; weights come as evenly as leaves the passes alone."""
+    spec = SPECS[name]
+    asked, groups = spec.interval + more, spec.tiling.tiles * spec.passes
+    paced = spec.paced(asked)
+    if more <= 0 or paced.drain.cycles == spec.drain.cycles:
+        assert paced.interval == spec.interval
+    else:
+        assert asked - groups < paced.interval <= asked
+    group = paced.tiling.pixels * paced.drain.cycles + paced.rest
+    taking = paced.gap * paced.group_beats
+    assert taking <= group - group // 16 or paced.gap == 1
+    assert taking + paced.group_beats > group - group // 16 or group < paced.group_beats
+    assert paced.paced(asked) == paced
+
+
+@pytest.mark.parametrize("name", ["two tiles", "1 x 1", "a pixel"])
+def test_paced(name):
+    spec = SPECS[name]
+    check_operator(spec.paced(2 * spec.interval + 7), frames_for(spec), taking="random")
 
 
 def test_values_are_those_of_a_resident_convolution():
@@ -222,7 +255,10 @@ def test_groups_that_are_always_offered_cross_as_their_beats_do(pace):
      "the 4 channels of a group, not 3"),
     ({"lut_rows": 1}, "Rows of look-up tables must be whole pairs, the last ones, of 4 rows, "
      "not 1"),
-    ({"pace": -1}, "Pace must not be negative, not -1"),
+    ({"pace": -1}, "Pace and rest must not be negative, and a gap must be positive, not -1, 0 and "
+                       "1"),
+        ({"gap": 0}, "Pace and rest must not be negative, and a gap must be positive, not 0, 0 and "
+                     "0"),
 ])
 def test_errors(change, message):
     with pytest.raises(ValueError, match=f"^{message}$"):
