@@ -90,6 +90,13 @@ class Candidates:
         order = np.argsort(which, kind="stable")
         return order, np.searchsorted(which[order], np.arange(len(rows)))
 
+    @functools.cached_property
+    def lags(self) -> np.ndarray:
+        """How far what leaves is behind what came, where all comes evenly, as a share of a frame:
+        floats, shape (foldings,). The lines of a window are left out, as all foldings of a stage
+        hold them."""
+        return np.array([_lag(chain) for chain in self.operators])
+
     def only(self, allowed: Callable[[tuple[Operator, ...]], bool]) -> "Candidates":
         """Those of these operators.
 
@@ -113,6 +120,14 @@ class Candidates:
             first = dataclasses.replace(first, weights=original.weights, bias=original.bias,
                                         requantization=original.requantization)
         return first, *others
+
+
+def _lag(chain: Sequence[Operator]) -> float:
+    """Of a stage whose weights are streamed: a tile comes, and is then worked on."""
+    first = chain[0]
+    if not isinstance(first, StreamedConvolution) or first.passes == 1:
+        return 0.0
+    return 2 / first.tiling.tiles
 
 
 def candidates(operator: Operator, device: Device,

@@ -18,10 +18,14 @@ from . import pricing
 from .candidates import Candidates, Crossing, Room, amounts_of, candidates, port_candidates
 from .fifos import Places
 from .folding import build_engine, conversion, conversions, links
+from .lags import Lags
 from .spilling import spill, spilled_lanes
 
 
 __all__ = ["Chooser", "Selection"]
+
+
+BLOCKS = KINDS.index("bram18")
 
 
 @functools.cache
@@ -132,6 +136,7 @@ class Chooser:
         self._priced: pricing.Tables | None = None
         self._forks_priced = False
         self._connect()
+        self._lags = Lags(self.nodes, [each[:2] for each in self._edges], self._forks)
 
     def _foldings(self, stage: Stage, allowed) -> Candidates:
         found = candidates(stage.operator, self.device, self.memory)
@@ -213,6 +218,7 @@ class Chooser:
         amounts = np.zeros(self._kinds, dtype=np.int64)
         amounts[:len(KINDS)] = _fork_amounts(feature_map, lanes, tuple(
             max(LEAST_PLACES, -(-values // lanes)) for values in held), self.device)
+        amounts[BLOCKS] -= self._lags.known(k, self.spilled)
         for branch in range(count):
             if (k, branch) in self.spilled:
                 assert self.memory is not None
@@ -235,6 +241,11 @@ class Chooser:
         self.held[node] = tuple(held)
         self._forks_priced = False
 
+    def forget_lags(self) -> bool:
+        """Have queues cost nothing until they are known; whether that is new."""
+        self._forks_priced = False
+        return self._lags.forget()
+
     @property
     def _kinds(self) -> int:
         return len(KINDS) + (self.memory is not None)
@@ -244,13 +255,22 @@ class Chooser:
         """All foldings, with the forks as they are now."""
         if self._priced is None:
             self._priced = pricing.tables(self.nodes, self._edges)
+            self._blocks = self._priced.amounts[:, BLOCKS].copy()
         if not self._forks_priced:
-            for k in self._forks:
-                node = self.nodes[k]
-                for row, lanes in enumerate(node.keys[0][:, node.inputs].tolist()):
-                    self._priced.forks[self._priced.node[k] + row] = self._fork(k, lanes)
+            self._price_forks(self._priced)
             self._forks_priced = True
         return self._priced
+
+    def _price_forks(self, tables: pricing.Tables) -> None:
+        """What forks take, and what of that depends on the foldings of others."""
+        for k in self._forks:
+            node = self.nodes[k]
+            for row, lanes in enumerate(node.keys[0][:, node.inputs].tolist()):
+                tables.forks[tables.node[k] + row] = self._fork(k, lanes)
+        tables.amounts[:, BLOCKS] = self._blocks
+        for k, blocks in self._lags.charges(self.spilled):
+            ours = slice(tables.row[tables.node[k]], tables.row[tables.node[k + 1]])
+            tables.amounts[ours, BLOCKS] += blocks[tables.number[ours]]
 
     def _limits(self, limit: int, limits: Mapping[int, int] | None) -> np.ndarray:
         """Of each node."""
@@ -318,10 +338,11 @@ class Chooser:
         return spill(engine, [Source(forks[k], branch) for k, branch in self.spilled],
                      bits=8 * self.memory.word_bytes, interval=selection.limit)
 
-    def remember(self, engine: Engine) -> None:
-        """Keep in mind what the forks of an engine hold, for later prices."""
+    def remember(self, engine: Engine, selection: Selection) -> None:
+        """Keep in mind what the forks of a selection's engine hold, for later prices."""
         for node, _, fork in self._forks_of(engine):
             self.held[node] = tuple(depth * fork.lanes for depth in fork.places)
+        self._lags.remember(self.held, selection.picks)
         self._forks_priced = False
 
     def _forks_of(self, engine: Engine) -> Iterator[tuple[int, str, Fork]]:

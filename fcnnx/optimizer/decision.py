@@ -19,6 +19,7 @@ from .pareto import ANY, fastest, front, paced, prices_of, smallest, undominated
 from .partition import Option, combine, weighted
 from .running import Running
 from .targets import Target
+from .timing import is_large
 from .trading import LEAST_WORDS, NOTHING, Trader, Worth
 
 
@@ -117,10 +118,10 @@ class Decider:
         self._words = (None if self._memory is None
                        else self._memory.derated * USABLE / (1 + SURPLUS))
 
-    def decide(self, budget: Resources, aside: Resources) -> Decision:
+    def decide(self, budget: Resources, aside: Resources, *, hasty: bool = False) -> Decision:
         """Foldings within what the budget leaves where queues at joins, and what lies between
         engines and memory, have been set aside as far as they are known; and within what the
-        memory gives, if there is one.
+        memory gives, if there is one. In haste, the latency of a large network is left as it is.
 
         Raises
         ------
@@ -133,7 +134,7 @@ class Decider:
         self._check_smallest(room, budget, aside)
         single = len(self._choosers) == 1
         numbers = range(len(self._choosers))
-        alone = at_once(self._alone, numbers, [room for _ in numbers])
+        alone = at_once(self._alone, numbers, [room for _ in numbers], [hasty for _ in numbers])
         alone = at_once(self._meeting, numbers, alone, [room for _ in numbers],
                         [budget for _ in numbers])
         if not self._times:
@@ -242,7 +243,7 @@ class Decider:
                     "allowed.", remedy=f"Allow {amount + beyond} or more, or take a larger board."))
         return found
 
-    def _alone(self, n: int, room: Resources) -> Selection:
+    def _alone(self, n: int, room: Resources, hasty: bool) -> Selection:
         """The network's fastest foldings where all is its own."""
         chooser = self._choosers[n]
         self._progress(f"Planning {chooser.network.name} alone")
@@ -250,7 +251,8 @@ class Decider:
         if selection is None:
             raise BadInput(Problem(where=chooser.network.name, reason="No foldings fit the caps.",
                                    remedy="Allow more."))
-        if len(self._choosers) == 1 and self._objective != "resources":
+        if (len(self._choosers) == 1 and self._objective != "resources"
+                and not (hasty and is_large(chooser.engine(selection)))):
             selection = lower_latency(chooser, selection, room)
         return selection
 

@@ -51,7 +51,7 @@ def evidence(chooser: Chooser, selection: Selection, engine: Engine, budget: Res
     budget : :class:`Resources`
     others : resources of the other networks, and of the memory side
     """
-    chooser.remember(engine)
+    chooser.remember(engine, selection)
     points = front(chooser, budget, fastest_interval=max(1, selection.interval // 4), ratio=STEP)
     return Evidence(
         front=tuple(FrontPoint(interval_cycles=each.interval, resources=each.resources)

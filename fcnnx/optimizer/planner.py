@@ -255,9 +255,10 @@ def _decide(decider: Decider, choosers: Sequence[Chooser], budget: Resources,
         try:
             return attempts.best()
         except TooLittle as refusal:
-            if not _spill(choosers, refusal.blocks):
+            if _spill(choosers, refusal.blocks):
+                progress("Moving queues to the memory")
+            elif not _forget_lags(choosers):
                 raise
-            progress("Moving queues to the memory")
 
 
 class _Attempts:
@@ -298,7 +299,9 @@ class _Attempts:
             if (found := self._fitting(made)) is not None:
                 fitting.append(found)
             fits = found is made
-            if fitting and (made.large or (fits and not attempt)):
+            if fitting and made.large:
+                return self._unhurried(fitting[0])
+            if fits and not attempt:
                 break
             self._learn(made)
             if fits:
@@ -310,6 +313,16 @@ class _Attempts:
             raise TooLittle(*_over(made.resources, self._budget),
                             blocks=made.resources.bram18 - self._budget.bram18)
         return max(fitting, key=self._worth)
+
+    def _unhurried(self, made: _Decided) -> _Decided:
+        """The same with its latency lowered, if that is one network and still fits."""
+        if len(self._choosers) > 1:
+            return made
+        try:
+            lowered = self._made(self._decider.decide(self._budget, self._aside))
+        except BadInput:
+            return made
+        return lowered if lowered.resources.fits(self._budget) else made
 
     def _with_less_aside(self) -> list[_Decided]:
         """What is decided with as much set aside as was needed, as less may have been left than
@@ -337,12 +350,12 @@ class _Attempts:
         networks may have asked for much of the memory side, slow ones for queues."""
         self._aside = self._uncounted + self._spared
         try:
-            return self._decider.decide(self._budget, self._aside)
+            return self._decider.decide(self._budget, self._aside, hasty=True)
         except TooLittle:
             if self._aside == self._most:
                 raise
         self._spared, self._aside = Resources(), self._most
-        return self._decider.decide(self._budget, self._aside)
+        return self._decider.decide(self._budget, self._aside, hasty=True)
 
     def _made(self, decision: Decision) -> _Decided:
         """A decision, its queues sized and its memory side planned."""
@@ -399,8 +412,9 @@ class _Attempts:
 
     def _learn(self, made: _Decided) -> None:
         """Have the next attempt know what forks hold, and what selections have not counted."""
-        for chooser, done in zip(self._choosers, made.networks, strict=True):
-            chooser.remember(done.engine)
+        for chooser, done, selection in zip(self._choosers, made.networks,
+                                            made.decision.selections, strict=True):
+            chooser.remember(done.engine, selection)
         counted = sum((chooser.counted(selection).resources for chooser, selection
                        in zip(self._choosers, made.decision.selections, strict=True)), Resources())
         self._uncounted = made.resources.less(counted)
@@ -432,6 +446,11 @@ def _spill(choosers: Sequence[Chooser], blocks: int) -> bool:
     return bits > 0
 
 
+def _forget_lags(choosers: Sequence[Chooser]) -> bool:
+    """Have queues cost nothing until they are sized, as they may be shorter than foldings tell;
+    whether that is new."""
+    forgotten = [chooser.forget_lags() for chooser in choosers]
+    return any(forgotten)
 
 
 def _waiting(finished: Sequence[_Finished]) -> tuple[str, ...]:

@@ -200,6 +200,20 @@ def autoencoder(name="autoencoder", seed=7):
     return net.network()
 
 
+def bottleneck(branches=2):
+    """Three layers beside nothing, or beside another one."""
+    net = Builder("bottleneck", 8, 8, 4)
+    first = net.conv(64)
+    net.conv(64, kernel=1)
+    net.conv(64)
+    last = net.conv(64, kernel=1)
+    if branches == 3:
+        last = net.add(last, net.conv(64, kernel=1, source=first))
+    net.add(last, first)
+    net.average()
+    return net.network()
+
+
 def tiny_chain(name="tiny_chain", seed=8):
     """A strided convolution, a pool and a fully connected layer on few pixels."""
     net = Builder(name, 8, 6, 3, seed)

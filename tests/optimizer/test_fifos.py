@@ -2,21 +2,26 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from fcnnx import boards
 from fcnnx.hdl.operators.plumbing import LEAST_PLACES, Fork
+from fcnnx.memory import memory_timing
 from fcnnx.optimizer import fifos
 from fcnnx.optimizer.choice import Chooser
 from fcnnx.optimizer.deadlock import check_deadlock
 from fcnnx.optimizer.fifos import ample, size_queues, with_ample_queues
+from fcnnx.optimizer.memory import spread
 from fcnnx.optimizer.pareto import base_prices
 from fcnnx.optimizer.timing import Solver, simulate
 
-from .networks import small, small_residual, tiny_residual
+from .networks import bottleneck, small, small_residual, tiny_residual
+from .selections import tiled
 
 
-DEVICE = boards.get("zedboard").device
+BOARD = boards.get("zedboard")
+DEVICE = BOARD.device
 
 
 def maker(network, limit):
@@ -102,3 +107,16 @@ def test_large_engines_have_no_queue_twice_as_deep_for_another_s_sake(network, l
                for depth, found in zip(depths, places[stage], strict=True)
                if found > max(LEAST_PLACES, depth)]
     assert len(doubled) == 1
+
+
+def test_what_is_held_after_many_frames_is_counted(monkeypatch):
+    """A branch holds frames in its stages' own buffers: its queue fills when those are full."""
+    chooser = Chooser(bottleneck(branches=3), BOARD.device, memory_timing(BOARD, 125.0))
+    selection = tiled(chooser, 150_000, {f"convolution_{k}": 1 for k in range(1, 5)})
+    monkeypatch.setattr(fifos, "LARGE", 0)
+    solver = size_queues(lambda places: spread(chooser.engine(selection, places),
+                                               selection.interval))
+    fork, = (stage.operator for stage in solver.engine.stages if isinstance(stage.operator, Fork))
+    assert max(fork.places) * fork.lanes < 5 * fork.map.size
+    steps = np.diff(simulate(solver.engine, 16).ends)
+    assert set(steps.tolist()) == {selection.interval}

@@ -10,7 +10,7 @@ from fcnnx import boards, optimizer
 from fcnnx.errors import BadInput, Problem, TargetMissed
 from fcnnx.hdl.device import Resources
 from fcnnx.hdl.operators.plumbing import Fork
-from fcnnx.optimizer import Target, planner
+from fcnnx.optimizer import Target, decision, planner
 from fcnnx.optimizer.choice import Chooser
 from fcnnx.optimizer.decision import Decider, TooLittle
 from fcnnx.optimizer.pareto import fastest, front
@@ -162,9 +162,9 @@ def asked(monkeypatch):
     """What each decision is asked with: budget and what is set aside."""
     decide, rows = Decider.decide, []
 
-    def watched(self, *row):
+    def watched(self, *row, hasty=False):
         rows.append(row)
-        return decide(self, *row)
+        return decide(self, *row, hasty=hasty)
 
     monkeypatch.setattr(Decider, "decide", watched)
     return rows
@@ -304,3 +304,22 @@ def test_what_the_memory_then_refuses_ends_no_plan(monkeypatch, step, caps):
     found = plan([small("a"), dscnn("b")], BOARD, caps=caps, io="dram")
     assert refused
     assert found.resources.fits(caps)
+
+
+@pytest.mark.parametrize("bram18", [280, 8])
+def test_latency_of_a_large_network_is_lowered_once_it_fits(bram18, monkeypatch):
+    """What does not fit is not made faster; what does is, if it still fits then."""
+    lowered, lower = [], decision.lower_latency
+    monkeypatch.setattr(decision, "lower_latency", lambda *row: lowered.append(
+        lower(*row)) or lowered[-1])
+    options = {"io": "dram", "caps": {"bram18": bram18}}
+    usual = optimizer.plan([small_residual()], BOARD, **options)
+    tried = len(lowered)
+    lowered.clear()
+    for module in decision, planner:
+        monkeypatch.setattr(module, "is_large", lambda engine: True)
+    made = optimizer.plan([small_residual()], BOARD, **options)
+    assert len(lowered) == 1 <= tried
+    assert made.resources.fits(made.budget)
+    assert made.networks[0].interval_cycles == usual.networks[0].interval_cycles
+    assert made.networks[0].latency_cycles <= 1.02 * usual.networks[0].latency_cycles
