@@ -256,9 +256,8 @@ def test_groups_that_are_always_offered_cross_as_their_beats_do(pace):
     ({"lut_rows": 1}, "Rows of look-up tables must be whole pairs, the last ones, of 4 rows, "
      "not 1"),
     ({"pace": -1}, "Pace and rest must not be negative, and a gap must be positive, not -1, 0 and "
-                       "1"),
-        ({"gap": 0}, "Pace and rest must not be negative, and a gap must be positive, not 0, 0 and "
-                     "0"),
+     "1"),
+    ({"gap": 0}, "Pace and rest must not be negative, and a gap must be positive, not 0, 0 and 0"),
 ])
 def test_errors(change, message):
     with pytest.raises(ValueError, match=f"^{message}$"):
